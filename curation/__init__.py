@@ -1,0 +1,1 @@
+"""The library behind mriqc-snapshot: one module or folder a stage, plain functions over records and tables."""

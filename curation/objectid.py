@@ -1,0 +1,37 @@
+"""ObjectIds as the Web-API uses them: 24 hex digits, the first 8 of which are a creation time in seconds.
+
+They are handled as text, which sorts as MongoDB sorts them, and as 96-bit integers to cut ranges.
+https://www.mongodb.com/docs/manual/reference/bson-types/#objectid
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+HEX_DIGITS = 24
+LOWEST = "0" * HEX_DIGITS
+"""Sorts before every id of the service."""
+
+_PATTERN = re.compile(r"[0-9a-f]{24}\Z")
+
+
+def is_object_id(value: str) -> bool:
+    """Whether ``value`` is an ObjectId as the service writes them (lower-case hex)."""
+    return _PATTERN.match(value) is not None
+
+
+def created(object_id: str) -> datetime:
+    """The creation time inside an id, UTC, in whole seconds."""
+    return datetime.fromtimestamp(int(object_id[:8], 16), UTC)
+
+
+def cut(after: str, through: str, pieces: int) -> list[tuple[str, str]]:
+    """Cut the half-open range ``(after, through]`` into at most ``pieces`` ranges of equal width.
+
+    Equal width in id space is equal width in time, since an id begins with its creation second.
+    """
+    low, high = int(after, 16), int(through, 16)
+    bounds = sorted({low + (high - low) * i // pieces for i in range(pieces + 1)})
+    texts = [f"{bound:0{HEX_DIGITS}x}" for bound in bounds]
+    return list(zip(texts, texts[1:], strict=False))

@@ -1,0 +1,288 @@
+"""The HTTP client of the Web-API: one connection pool, polite, and patient up to a point."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import aiohttp
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+from yarl import URL
+
+from curation.errors import ServiceUnavailable, SnapshotError
+from curation.pull.pages import MAX_RESULTS, BadAnswer, Page, parse_page
+
+PROJECT = "mriqc-snapshot"
+T = TypeVar("T")
+_BUSY = {429, 503}
+
+
+class FilterRefused(SnapshotError):
+    """The service refuses the ``where`` or ``sort`` that was asked (400)."""
+
+
+class PageFailed(SnapshotError):
+    """One request got no usable answer, however often it was asked; others may."""
+
+
+@dataclass(frozen=True)
+class Politeness:
+    """How the service is asked.
+
+    Attributes:
+        connections: requests under way at once.
+        per_second: requests begun a second; 0 is no limit.
+        attempts: how often one request is tried.
+        first_wait: seconds waited (at most) before the second try; doubled with every try.
+        longest_wait: seconds waited at most between tries.
+        longest_retry_after: a ``Retry-After`` beyond these seconds ends the run instead.
+        timeout: seconds one request may take.
+    """
+
+    connections: int = 4
+    per_second: float = 10.0
+    attempts: int = 6
+    first_wait: float = 1.0
+    longest_wait: float = 60.0
+    longest_retry_after: float = 900.0
+    timeout: float = 60.0
+
+
+@dataclass
+class Traffic:
+    """What the client did so far."""
+
+    requests: int = 0
+    retries: int = 0
+    bytes: int = 0
+    troubles: dict[str, int] = field(default_factory=dict)
+
+
+class _Trouble(Exception):
+    """One try went wrong; another may not."""
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class _ServiceTrouble(_Trouble):
+    """The service is away or busy, whatever is asked of it."""
+
+
+class _Pace:
+    """Spaces requests out, and holds all of them while the service asks for a pause."""
+
+    def __init__(self, per_second: float) -> None:
+        self._interval = 1 / per_second if per_second else 0.0
+        self._next = self._resume = 0.0
+
+    async def wait(self) -> None:
+        slot = max(time.monotonic(), self._next)
+        self._next = slot + self._interval
+        while (delay := max(slot, self._resume) - time.monotonic()) > 0:
+            await asyncio.sleep(delay)
+
+    def pause(self, seconds: float) -> None:
+        self._resume = max(self._resume, time.monotonic() + seconds)
+
+
+class WebApi:
+    """A client of one Web-API; an asynchronous context manager.
+
+    Args:
+        url: base address, e.g. ``https://mriqc.nimh.nih.gov/api/v1``.
+        politeness: limits and patience.
+        user_agent: names the project to the service's operators.
+    """
+
+    def __init__(self, url: str, politeness: Politeness, user_agent: str = PROJECT) -> None:
+        self._base = url.rstrip("/")
+        self.politeness = politeness
+        self.traffic = Traffic()
+        self.source = without_credentials(self._base)
+        self.server_time: datetime | None = None
+        self._user_agent = user_agent
+        self._pace = _Pace(politeness.per_second)
+        self._session: aiohttp.ClientSession | None = None
+        self._slots = asyncio.Semaphore(politeness.connections)
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self.politeness.connections),
+            timeout=aiohttp.ClientTimeout(total=self.politeness.timeout),
+            headers={"User-Agent": self._user_agent, "Accept": "application/json"},
+            read_bufsize=1 << 20,
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def page(
+        self,
+        resource: str,
+        *,
+        where: dict[str, Any] | None = None,
+        sort: str = "_id",
+        max_results: int = MAX_RESULTS,
+        number: int = 1,
+        check: Callable[[Page], None] | None = None,
+        attempts: int | None = None,
+    ) -> Page:
+        """Ask for one page, again while the answer is not a page that passes ``check``.
+
+        Raises:
+            FilterRefused: the service refuses the filter or the order.
+            PageFailed: this page could not be had.
+            ServiceUnavailable: the service could not be reached or kept asking to wait.
+        """
+        query = {"sort": sort, "max_results": str(max_results)}
+        if where:
+            query["where"] = json.dumps(where, separators=(",", ":"))
+        if number != 1:
+            query["page"] = str(number)
+        path = f"{resource}?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in query.items())
+
+        async def attempt() -> Page:
+            status, body = await self._get(path)
+            if status != 200:
+                raise _refusal(status, path)
+            try:
+                page = parse_page(body)
+                if check is not None:
+                    check(page)
+            except BadAnswer as error:
+                raise _Trouble(str(error)) from None
+            return page
+
+        return await self._persist(attempt, path, attempts)
+
+    async def exists(self, resource: str, record_id: str) -> bool:
+        """Whether the service still has a record: 404 is no; one that it cannot render is still there."""
+        path = f"{resource}/{record_id}"
+
+        async def attempt() -> bool:
+            status, _ = await self._get(path)
+            if status in (200, 404):
+                return status == 200
+            raise _refusal(status, path)
+
+        try:
+            return await self._persist(attempt, path, None)
+        except PageFailed:
+            return True
+
+    async def _persist(self, attempt: Callable[[], Awaitable[T]], path: str, attempts: int | None) -> T:
+        retrying = AsyncRetrying(
+            stop=stop_after_attempt(attempts or self.politeness.attempts),
+            wait=self._wait,
+            retry=retry_if_exception_type(_Trouble),
+            before_sleep=self._note,
+            reraise=True,
+        )
+        try:
+            return await retrying(attempt)
+        except _ServiceTrouble as trouble:
+            raise ServiceUnavailable(
+                f"{self.source}/{path}: {trouble}; nothing that was stored is lost, run the command again later"
+            ) from None
+        except _Trouble as trouble:
+            raise PageFailed(f"{self.source}/{path}: {trouble}") from None
+
+    def _wait(self, state: RetryCallState) -> float:
+        trouble = state.outcome.exception() if state.outcome else None
+        asked = getattr(trouble, "retry_after", None)
+        if asked is not None:
+            self._pace.pause(asked)
+            return asked
+        exponential = wait_random_exponential(self.politeness.first_wait, self.politeness.longest_wait)
+        return exponential(state)
+
+    def _note(self, state: RetryCallState) -> None:
+        trouble = str(state.outcome.exception()) if state.outcome else "?"
+        reason = trouble.split(" (")[0]
+        self.traffic.retries += 1
+        self.traffic.troubles[reason] = self.traffic.troubles.get(reason, 0) + 1
+
+    async def _get(self, path: str) -> tuple[int, bytes]:
+        """One GET; answers that tell nothing of the record asked for become troubles here."""
+        if self._session is None:
+            raise RuntimeError("WebApi is used outside `async with`")
+        async with self._slots:
+            await self._pace.wait()
+            self.traffic.requests += 1
+            try:
+                async with self._session.get(URL(f"{self._base}/{path}", encoded=True)) as response:
+                    self._tell_time(response)
+                    if response.status in _BUSY:
+                        raise _ServiceTrouble(f"HTTP {response.status}", self._retry_after(response))
+                    body = await response.read()
+                    if response.status == 200 and response.content_type != "application/json":
+                        raise _Trouble(f"content type {response.content_type!r}, expected application/json")
+            except TimeoutError:
+                raise _Trouble(f"no whole answer in {self.politeness.timeout:g} s") from None
+            except aiohttp.ClientPayloadError:
+                raise _Trouble("the answer's body was cut short") from None
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+                if isinstance(error, aiohttp.ClientConnectorError):
+                    raise _ServiceTrouble(f"cannot connect ({type(error).__name__})") from None
+                raise _Trouble("the connection was closed without an answer") from None
+            except (aiohttp.ClientError, ssl.SSLError) as error:
+                raise _Trouble(f"no readable answer ({type(error).__name__})") from None
+        self.traffic.bytes += len(body)
+        if response.status >= 500:
+            raise _Trouble(f"HTTP {response.status}")
+        return response.status, body
+
+    def _retry_after(self, response: aiohttp.ClientResponse) -> float | None:
+        value = response.headers.get("Retry-After", "")
+        seconds = _seconds_asked(value, self.server_time or datetime.now(UTC))
+        if seconds is not None and seconds > self.politeness.longest_retry_after:
+            raise ServiceUnavailable(
+                f"{self.source}: HTTP {response.status}, to be asked again in {seconds:.0f} s; run the command then"
+            )
+        return seconds
+
+    def _tell_time(self, response: aiohttp.ClientResponse) -> None:
+        try:
+            self.server_time = parsedate_to_datetime(response.headers["Date"])
+        except (KeyError, ValueError):
+            self.server_time = None
+
+
+def _seconds_asked(value: str, now: datetime) -> float | None:
+    """Seconds that a ``Retry-After`` asks for: a number, or an HTTP date (RFC 9110, 10.2.3)."""
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
+
+
+def _refusal(status: int, path: str) -> SnapshotError:
+    if status == 400:
+        return FilterRefused(f"{path}: HTTP 400, the service refuses this filter or order")
+    return ServiceUnavailable(
+        f"{path}: HTTP {status}, expected 200; is the address that of a Web-API (it ends in /api/v1)?"
+    )
+
+
+def without_credentials(url: str) -> str:
+    """``url`` without user, password, query and fragment: what may stand in a log or a manifest."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = f":{parts.port}" if parts.port else ""
+    return urlunsplit((parts.scheme, host + port, parts.path, "", ""))

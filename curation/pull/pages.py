@@ -1,0 +1,132 @@
+"""A page of the Web-API, taken apart without touching the bytes of its documents."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from json.decoder import scanstring  # type: ignore[attr-defined]  # CPython's own string scanner, untyped
+from typing import Any
+
+import msgspec
+
+from curation.store import Record
+
+MAX_RESULTS = 50
+"""The service's cap on documents a page (facts on the service: asking for 1000 gives 50)."""
+
+
+class BadAnswer(ValueError):
+    """The answer is not a page, or not the page that was asked for."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer of the service.
+
+    Attributes:
+        records: the documents, in the order they came.
+        total: how many documents the service says match the filter.
+        max_results: how many a page holds, as the service says (it may cap what was asked).
+        size: bytes of the answer's body.
+    """
+
+    records: list[Record]
+    total: int
+    max_results: int
+    size: int
+
+
+class _Keys(msgspec.Struct):
+    id: str = msgspec.field(name="_id")
+    etag: str = msgspec.field(name="_etag", default="")
+    created: str = msgspec.field(name="_created", default="")
+    updated: str = msgspec.field(name="_updated", default="")
+
+
+class _Meta(msgspec.Struct):
+    total: int
+    max_results: int
+
+
+class _Envelope(msgspec.Struct):
+    items: list[msgspec.Raw] = msgspec.field(name="_items")
+    meta: _Meta = msgspec.field(name="_meta")
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_keys = msgspec.json.Decoder(_Keys).decode
+
+
+def parse_page(body: bytes) -> Page:
+    """Take a page apart.
+
+    msgspec finds the documents' bytes without building them, but refuses the bare tokens ``NaN`` and ``Infinity``
+    that the service sends; such a page is read by the standard library's parser.
+
+    Raises:
+        BadAnswer: the body is no page in either reading.
+    """
+    try:
+        envelope = _decode_envelope(body)
+        records = []
+        for raw in envelope.items:
+            document = bytes(raw)
+            keys = _decode_keys(document)
+            records.append(Record(keys.id, keys.etag, keys.created, keys.updated, document))
+        return Page(records, envelope.meta.total, envelope.meta.max_results, len(body))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _parse_leniently(body)
+
+
+def _parse_leniently(body: bytes) -> Page:
+    try:
+        text = body.decode("utf-8")
+        envelope = json.loads(text)
+        total, max_results = envelope["_meta"]["total"], envelope["_meta"]["max_results"]
+        items = envelope["_items"]
+        documents = _item_texts(text)
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        # Never the content: it may hold personal data.
+        raise BadAnswer(f"not a page of JSON ({type(error).__name__}, {len(body)} bytes)") from None
+    if not (isinstance(total, int) and isinstance(max_results, int) and isinstance(items, list)):
+        raise BadAnswer("_items, _meta.total or _meta.max_results is not what a page has")
+    if len(documents) != len(items):
+        raise BadAnswer("two _items in one page")
+    records = [_record(item, document) for item, document in zip(items, documents, strict=True)]
+    return Page(records, total, max_results, len(body))
+
+
+def _record(item: Any, document: str) -> Record:
+    keys = [item.get(key, "") for key in ("_id", "_etag", "_created", "_updated")] if isinstance(item, dict) else []
+    if not keys or not keys[0] or not all(isinstance(key, str) for key in keys):
+        raise BadAnswer("an item without a text _id")
+    return Record(*keys, document=document.encode())
+
+
+def _item_texts(text: str) -> list[str]:
+    """The text of each element of the top-level ``_items`` of a valid JSON object."""
+    decode = json.JSONDecoder().raw_decode
+    position = _skip(text, 0)
+    documents: list[str] = []
+    while text[position] != "}":
+        key, position = scanstring(text, _skip(text, position + 1) + 1, True)
+        position = _skip(text, _skip(text, position) + 1)  # past the colon
+        if key != "_items":
+            _, position = decode(text, position)
+        elif text[_skip(text, position + 1)] == "]":
+            position = _skip(text, position + 1) + 1
+        else:
+            while text[position] != "]":
+                start = _skip(text, position + 1)
+                _, end = decode(text, start)
+                documents.append(text[start:end])
+                position = _skip(text, end)
+            position += 1
+        position = _skip(text, position)
+    return documents
+
+
+def _skip(text: str, position: int) -> int:
+    while text[position] in " \t\r\n":
+        position += 1
+    return position

@@ -1,0 +1,100 @@
+"""A whole pull without a scheduler: every resource, then the run's manifest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from curation.pull.client import Politeness, WebApi
+from curation.pull.pages import Page
+from curation.pull.resource import PullLimits, ResourcePull, ResourceReport
+from curation.store import RecordStore
+from schemas import RESOURCES
+
+
+@dataclass
+class PullReport:
+    """What a run's pull did."""
+
+    sequence: int
+    resources: dict[str, ResourceReport] = field(default_factory=dict)
+    traffic: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> int:
+        """Records that are new, changed or gone."""
+        return sum(r.new + r.changed + r.deleted for r in self.resources.values())
+
+
+def run_manifest(report: PullReport, source: str, started: datetime) -> dict[str, Any]:
+    """What ``runs/N.json`` says of a pull that came to its end."""
+    return {
+        "sequence": report.sequence,
+        "source": source,
+        "started": started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "resources": {name: asdict(resource) for name, resource in report.resources.items()},
+        "traffic": report.traffic,
+    }
+
+
+async def pull(
+    url: str,
+    store: RecordStore,
+    *,
+    resources: Sequence[str] = RESOURCES,
+    politeness: Politeness | None = None,
+    limits: PullLimits | None = None,
+    on_page: Callable[[str, Page], None] = lambda resource, page: None,
+    on_plan: Callable[[str, int], None] = lambda resource, expected: None,
+) -> PullReport:
+    """Bring the store up to date with the service at ``url``.
+
+    Args:
+        url: base address of the Web-API.
+        store: a record store; locked here for the time of the pull.
+        resources: which to pull.
+        politeness: how the service is asked.
+        limits: what may be concluded from its answers.
+        on_page: called with the resource and every page that came.
+        on_plan: called with the resource and how many documents its walks expect.
+
+    Raises:
+        LockedError: another run works on the store.
+        ServiceUnavailable: the service did not answer; what came is sealed.
+        LawBroken: the service lists far less than the store has.
+    """
+    started = datetime.now(UTC)
+    with store.lock():
+        report = PullReport(store.next_sequence())
+        async with WebApi(url, politeness or Politeness()) as api:
+
+            async def one(resource: str) -> None:
+                work = ResourcePull(
+                    api, store, resource, report.sequence, limits, lambda page: on_page(resource, page)
+                )
+                for step in (work.begin, work.changes):
+                    windows = await step()
+                    on_plan(resource, sum(window.expected for window in windows))
+                    await work.walk(windows)
+                await work.settle()
+                report.resources[resource] = work.finish()
+
+            await _all_or_first_error([one(resource) for resource in resources])
+            report.traffic = asdict(api.traffic)
+            store.record_run(report.sequence, run_manifest(report, api.source, started))
+    return report
+
+
+async def _all_or_first_error(coroutines: Sequence[Any]) -> None:
+    """Run all; on an error the others seal what they have before it is raised."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,169 @@
+"""Which ranges of ids have to be walked: those where the service's count and the store's differ.
+
+One rule serves a first pull, the next night, a pull that was killed and a recount: a range whose counts agree is
+done; one that is small enough is walked; any other is cut and its pieces counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from curation.errors import ServiceUnavailable
+from curation.objectid import cut
+from curation.pull.client import PageFailed, WebApi
+from curation.store import Known
+
+# Documents a walk should bring: large enough to compress well and to keep counting cheap, small enough that a
+# killed run loses little and that several connections have work.
+LARGEST_WINDOW = 5000
+SMALLEST_WINDOW = 500
+# A range that is mostly known is narrowed further before it is walked: to five pages.
+RECOUNT_WINDOW = 250
+PIECES = 8
+
+
+@dataclass(frozen=True)
+class Window:
+    """A range of ids ``(after, through]`` to walk.
+
+    Attributes:
+        expected: documents the service counted there.
+        updated: bounds on ``_updated`` as a MongoDB query, where only changed documents are asked for.
+        again: whether this is a range in which records could not be retrieved before; asked less patiently.
+    """
+
+    after: str
+    through: str
+    expected: int
+    updated: dict[str, str] | None = None
+    again: bool = False
+
+    def where(self, cursor: str) -> dict[str, Any]:
+        """The filter for what follows ``cursor`` in this window."""
+        query: dict[str, Any] = {"_id": {"$gt": cursor, "$lte": self.through}}
+        if self.updated:
+            query["_updated"] = self.updated
+        return query
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Records the service counts but cannot render: ``count`` of them with ids in ``(after, through]``."""
+
+    after: str
+    through: str
+    count: int
+    reason: str
+
+
+async def count(api: WebApi, resource: str, where: dict[str, Any]) -> int:
+    """How many documents the service says match ``where``.
+
+    Raises:
+        ServiceUnavailable: no page of the matching documents can be had.
+    """
+    failure: PageFailed | None = None
+    # A total comes with a page of documents, so a broken first document is passed by.
+    for number in range(1, 6):
+        try:
+            return (await api.page(resource, where=where, max_results=1, number=number)).total
+        except PageFailed as error:
+            failure = error
+    raise ServiceUnavailable(str(failure))
+
+
+async def plan(
+    api: WebApi,
+    resource: str,
+    known: Known,
+    spots: Sequence[Spot],
+    after: str,
+    through: str,
+    *,
+    updated: dict[str, str] | None = None,
+    thorough: bool = False,
+) -> list[Window]:
+    """Windows of ``(after, through]`` that have to be walked, ascending.
+
+    With ``updated``, the documents it selects are cut into windows and the store's counts play no part. With
+    ``thorough``, counts have to agree window by window: a deletion and a late arrival far apart are both seen.
+    """
+
+    async def examine(low: str, high: str, largest: int | None) -> list[Window]:
+        found = await count(api, resource, Window(low, high, 0, updated).where(low))
+        here = 0 if updated else known.count(low, high)
+        agree = found == here + _unretrievable(spots, low, high)
+        if agree and (not thorough or found <= LARGEST_WINDOW):
+            return []
+        # Fixed by the first count: the windows of one plan are of one size.
+        size = largest or min(LARGEST_WINDOW, max(SMALLEST_WINDOW, found // (4 * api.politeness.connections)))
+        limit = size if here * 2 <= found else RECOUNT_WINDOW
+        if not agree and max(found, here) <= limit or int(high, 16) - int(low, 16) <= 1:
+            return [Window(low, high, found, updated)]
+        pieces = await _pieces(api, resource, known, low, high, found, here, size, updated)
+        results = await asyncio.gather(*(examine(a, b, size) for a, b in pieces))
+        return [window for windows in results for window in windows]
+
+    return await examine(after, through, None)
+
+
+async def _pieces(
+    api: WebApi,
+    resource: str,
+    known: Known,
+    low: str,
+    high: str,
+    found: int,
+    here: int,
+    size: int,
+    updated: dict[str, str] | None,
+) -> list[tuple[str, str]]:
+    if here * 2 > found:
+        bounds = [low, *known.landmarks(low, high, PIECES), high]
+        if len(bounds) > 2:
+            return list(zip(bounds, bounds[1:], strict=False))
+    # Ids crowd in time: the part of the range before the first and after the last document is cut off first.
+    where = Window(low, high, 0, updated).where(low)
+    first, last = await asyncio.gather(_edge(api, resource, where, "_id"), _edge(api, resource, where, "-_id"))
+    inner_low = max(low, f"{int(first, 16) - 1:024x}") if first else low
+    inner_high = min(high, last) if last else high
+    if inner_low >= inner_high:
+        inner_low, inner_high = low, high
+    inner = cut(inner_low, inner_high, max(2, -(-found // size)))
+    if here == 0:
+        return inner
+    # Known documents outside the service's first and last may have been deleted: their ranges are kept.
+    return [piece for piece in [(low, inner_low), *inner, (inner_high, high)] if piece[0] < piece[1]]
+
+
+async def _edge(api: WebApi, resource: str, where: dict[str, Any], sort: str) -> str | None:
+    """The first id in ``sort`` order; ``None`` where it cannot be had."""
+    try:
+        page = await api.page(resource, where=where, sort=sort, max_results=1)
+    except PageFailed:
+        return None
+    return page.records[0].id if page.records else None
+
+
+async def newest_id(api: WebApi, resource: str) -> tuple[str | None, int]:
+    """The highest id of the service now (``None`` for an empty resource) and how many documents it counts.
+
+    Raises:
+        ServiceUnavailable: the newest records cannot be had at all.
+    """
+    failure: PageFailed | None = None
+    for number in range(1, 6):
+        try:
+            page = await api.page(resource, sort="-_id", max_results=1, number=number)
+        except PageFailed as error:
+            failure = error
+        else:
+            return (page.records[0].id if page.records else None), page.total
+    raise ServiceUnavailable(str(failure))
+
+
+def _unretrievable(spots: Sequence[Spot], after: str, through: str) -> int:
+    return sum(spot.count for spot in spots if after <= spot.after and spot.through <= through)

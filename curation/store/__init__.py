@@ -1,0 +1,8 @@
+"""The record store: every document exactly as received, append-only, compressed, sealed part by part."""
+
+from curation.store.files import write_atomically
+from curation.store.known import Known
+from curation.store.parts import Part, PartWriter, Record
+from curation.store.store import RecordStore
+
+__all__ = ["Known", "Part", "PartWriter", "Record", "RecordStore", "write_atomically"]

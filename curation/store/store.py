@@ -1,0 +1,148 @@
+"""The folder of the record store and what may be done to it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from curation.errors import LockedError, StoreCorrupted, UsageError
+from curation.store.files import to_json, write_atomically
+from curation.store.known import Known
+from curation.store.parts import Part, PartWriter
+from schemas import RESOURCES
+
+STORE_FORMAT = 1
+_README = """Record store of mriqc-snapshot: documents of the MRIQC Web-API exactly as received.
+
+Private: documents may hold personal data. Nothing here is edited or removed by hand.
+<resource>/parts/NAME.parquet   documents and their keys; sealed once NAME.json is there
+<resource>/deletions/N.json     ids that run N found deleted upstream
+<resource>/cursor.json          up to when the service's changes are known
+<resource>/typed/               columns made from the parts; may be thrown away
+runs/N.json                     what run N did
+"""
+
+
+class RecordStore:
+    """A record store on disk.
+
+    Args:
+        path: its folder; laid out when it does not exist or is empty.
+
+    Raises:
+        UsageError: ``path`` is a folder of something else.
+        StoreCorrupted: the store was written by another format.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._numbers = itertools.count(1)
+        marker = path / "store.json"
+        if not marker.exists():
+            if path.exists() and (not path.is_dir() or any(_not_ours(path))):
+                raise UsageError(f"{path}: neither a record store (no store.json) nor an empty folder")
+            write_atomically(path / "README.txt", _README.encode())
+            write_atomically(marker, to_json({"format": STORE_FORMAT}))
+        found = _read_object(marker).get("format")
+        if found != STORE_FORMAT:
+            raise StoreCorrupted(f"{marker}: format {found!r}, this version reads {STORE_FORMAT}")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other runs out; the lock is the kernel's and goes with the process that holds it.
+
+        Raises:
+            LockedError: another run works on the store.
+        """
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                self._remove_leftovers()
+                yield
+        except Timeout as error:
+            raise LockedError(f"{self.path}: another run works on this store; wait until it ends") from error
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a killed run left unsealed: temporary files, and parts without a manifest."""
+        for resource in RESOURCES:
+            for leftover in (self.path / resource).glob("**/.tmp-*"):
+                leftover.unlink()
+            for part in self._parts_folder(resource).glob("*.parquet"):
+                if not part.with_suffix(".json").exists():
+                    part.unlink()
+
+    def _parts_folder(self, resource: str) -> Path:
+        return self.path / resource / "parts"
+
+    def parts(self, resource: str) -> list[Part]:
+        """The sealed parts of a resource, oldest run first, then by name."""
+        manifests = sorted(self._parts_folder(resource).glob("[!.]*.json"))
+        return sorted((Part.open(path) for path in manifests), key=lambda part: (part.sequence, part.name))
+
+    def deletions(self, resource: str) -> dict[str, int]:
+        """Ids found deleted upstream, with the number of the (last) run that found it."""
+        found: dict[str, int] = {}
+        for path in sorted((self.path / resource / "deletions").glob("[!.]*.json")):
+            content = _read_object(path)
+            for record_id in content["ids"]:
+                found[record_id] = max(content["sequence"], found.get(record_id, -1))
+        return found
+
+    def known(self, resource: str) -> Known:
+        """What is known of a resource's ids now."""
+        return Known(self.parts(resource), self.deletions(resource))
+
+    def next_sequence(self) -> int:
+        """The number of the run that begins: one more than any number in the store."""
+        numbers = [part.sequence for resource in RESOURCES for part in self.parts(resource)]
+        for folder in [self.path / "runs", *((self.path / r / "deletions") for r in RESOURCES)]:
+            numbers += [int(path.stem) for path in folder.glob("[0-9]*.json")]
+        return max(numbers, default=0) + 1
+
+    def writer(self, resource: str, sequence: int, about: dict[str, Any]) -> PartWriter:
+        """A writer for a new part of ``resource``; ``about`` goes into its manifest (kind, source, window)."""
+        name = f"{sequence:06d}-{next(self._numbers):05d}"
+        return PartWriter(self._parts_folder(resource), sequence, name, {"resource": resource, **about})
+
+    def record_deletions(self, resource: str, sequence: int, ids: list[str], noticed: str) -> None:
+        """Record ids that run ``sequence`` found deleted upstream (beside those it recorded before)."""
+        path = self.path / resource / "deletions" / f"{sequence:06d}.json"
+        before = _read_object(path)["ids"] if path.exists() else []
+        content = {"sequence": sequence, "noticed": noticed, "ids": sorted({*before, *ids})}
+        write_atomically(path, to_json(content))
+
+    def cursor(self, resource: str) -> dict[str, Any]:
+        """Up to when changes are known (``asked_at``) and what could not be retrieved; empty before a first run."""
+        path = self.path / resource / "cursor.json"
+        return _read_object(path) if path.exists() else {}
+
+    def move_cursor(self, resource: str, cursor: dict[str, Any]) -> None:
+        """Set the cursor, after everything it speaks of is sealed."""
+        write_atomically(self.path / resource / "cursor.json", to_json(cursor))
+
+    def record_run(self, sequence: int, manifest: dict[str, Any]) -> Path:
+        """Write a run's manifest."""
+        path = self.path / "runs" / f"{sequence:06d}.json"
+        write_atomically(path, to_json(manifest))
+        return path
+
+
+def _not_ours(path: Path) -> Iterator[Path]:
+    """What lies in a folder beside the first files of a store whose layout was interrupted."""
+    ours = {"README.txt", ".lock", ".tmp-README.txt", ".tmp-store.json"}
+    return (entry for entry in path.iterdir() if entry.name not in ours)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise StoreCorrupted(f"{path}: no JSON ({error}); restore it from a backup") from error
+    if not isinstance(content, dict):
+        raise StoreCorrupted(f"{path}: expected a JSON object, found {type(content).__name__}")
+    return content

@@ -1,0 +1,181 @@
+"""A MongoDB in this process for the embedded Web-API: mongomock, made safe and quick for a threaded server.
+
+mongomock locks its dictionary of documents, but reads and changes the documents in it unlocked; and it copies
+every document that matches before it takes the page that was asked for, which costs a third of a second a page
+over 3,000 records. Here every access holds one lock, only a page is copied, and a query for a range of ids, by
+which the service is crawled, uses an index. What matches, and in what order, stays mongomock's to say.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import mongomock
+from bson import ObjectId
+from mongomock.collection import Collection, Cursor
+from mongomock.database import Database
+from mongomock.helpers import make_datetime_timezone_aware_in_document
+
+Document = dict[str, Any]
+
+_RANGE = {"$gt", "$gte", "$lt", "$lte"}
+
+
+class MemoryDatabase(Database):
+    """A database whose documents live as long as the process, with one lock for its collections."""
+
+    def __init__(self, name: str) -> None:
+        client: mongomock.MongoClient = mongomock.MongoClient(tz_aware=True)
+        super().__init__(client, name, None, codec_options=client.codec_options)
+        self.lock = threading.RLock()
+
+    def get_collection(self, name: str, *_: Any, **__: Any) -> MemoryCollection:
+        """The collection of that name; read and write concerns mean nothing in memory."""
+        with self.lock:
+            if name not in self._collection_accesses:
+                self._collection_accesses[name] = MemoryCollection(self, name)
+            return self._collection_accesses[name]
+
+
+class MemoryCollection(Collection):
+    """A collection of :class:`MemoryDatabase`; the documents that it gives out are copies."""
+
+    def __init__(self, database: MemoryDatabase, name: str) -> None:
+        super().__init__(database, name, database._store, codec_options=database.codec_options)
+        self._lock = database.lock
+        self._by_id: list[Document] | None = None
+
+    def with_options(self, *_: Any, **__: Any) -> MemoryCollection:
+        """Itself: read and write concerns mean nothing in memory."""
+        return self
+
+    def find(
+        self,
+        filter: Any = None,  # noqa: A002 - pymongo's name
+        projection: Any = None,
+        skip: int = 0,
+        limit: int = 0,
+        sort: Any = None,
+        **options: Any,
+    ) -> Cursor:
+        """As pymongo's; options beyond these are mongomock's to judge."""
+        if options:
+            return super().find(filter, projection, skip, limit, sort=sort, **options)
+        return _PageCursor(self, {} if filter is None else filter, sort, projection, skip, limit)
+
+    def page(
+        self, spec: Document, projection: Any, sort: Any, skip: int, limit: int | None
+    ) -> list[Document]:
+        """Copies of the documents that match, in order, without the first ``skip``, at most ``limit``."""
+        with self._lock:
+            documents = self._ordered(spec, sort, slice(skip, None if limit is None else skip + abs(limit)))
+            if projection:
+                documents = [self._copy_only_fields(document, projection, dict) for document in documents]
+            # This copies them as well.
+            return [make_datetime_timezone_aware_in_document(document) for document in documents]
+
+    def count_documents(self, filter: Any, **options: Any) -> int:  # noqa: A002 - pymongo's name
+        """As pymongo's."""
+        with self._lock:
+            selected = None if options else self._selected(filter)
+            return super().count_documents(filter, **options) if selected is None else len(selected)
+
+    def drop(self, *args: Any, **options: Any) -> None:
+        """As pymongo's."""
+        with self._changing():
+            super().drop(*args, **options)
+
+    def _ordered(self, spec: Document, sort: Any, part: slice) -> list[Document]:
+        direction = {(): 0, (("_id", 1),): 1, (("_id", -1),): -1}.get(tuple(sort or ()))
+        if direction == 0:
+            return list(self._iter_documents(spec))[part]
+        selected = self._selected(spec) if direction else None
+        if selected is not None:
+            return selected[::direction][part]
+        ids = [document["_id"] for document in super()._get_dataset(spec, sort, {"_id": 1}, dict)]
+        return [self._store[_id] for _id in ids[part]]
+
+    def _iter_documents(self, filter: Document) -> Iterator[Document]:  # noqa: A002 - mongomock's name
+        if not filter:
+            return iter(list(self._store.documents))
+        selected = self._selected(filter)
+        return super()._iter_documents(filter) if selected is None else iter(selected)
+
+    def _selected(self, spec: Document) -> list[Document] | None:
+        """The documents of a range of ids, ascending; ``None`` where a query asks for anything else."""
+        bounds = _id_bounds(spec)
+        if bounds is None:
+            return None
+        if self._by_id is None:
+            documents = list(self._store.documents)
+            if not all(isinstance(document["_id"], ObjectId) for document in documents):
+                return None
+            # As bytes: ObjectIds compare in Python, several times slower.
+            self._by_id = sorted(documents, key=_binary_id)
+        first, end = 0, len(self._by_id)
+        for operator, bound in bounds.items():
+            place = bisect_right if operator in ("$gt", "$lte") else bisect_left
+            cut = place(self._by_id, bound.binary, key=_binary_id)
+            if operator in ("$gt", "$gte"):
+                first = max(first, cut)
+            else:
+                end = min(end, cut)
+        return self._by_id[first:end]
+
+    def _get_dataset(self, *args: Any) -> list[Document]:
+        with self._lock:
+            return list(super()._get_dataset(*args))
+
+    def _insert(self, *args: Any, **options: Any) -> Any:
+        with self._changing():
+            return super()._insert(*args, **options)
+
+    def _update(self, *args: Any, **options: Any) -> Any:
+        with self._changing():
+            return super()._update(*args, **options)
+
+    def _delete(self, *args: Any, **options: Any) -> Any:
+        with self._changing():
+            return super()._delete(*args, **options)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            finally:
+                self._by_id = None
+
+
+class _PageCursor(Cursor):
+    """A cursor that copies the documents of its page only."""
+
+    def _compute_results(self, with_limit_and_skip: bool = False) -> list[Document]:
+        if not with_limit_and_skip:
+            return super()._compute_results()
+        if self._results is None:
+            self._results = self.collection.page(
+                self._spec, self._projection, self._sort, self._skip, self._limit
+            )
+        return self._results
+
+
+def _binary_id(document: Document) -> bytes:
+    return document["_id"].binary
+
+
+def _id_bounds(spec: Document) -> dict[str, ObjectId] | None:
+    """The bounds on ``_id`` that a query consists of; ``None`` where there is anything else in it."""
+    if not spec:
+        return {}
+    condition = spec.get("_id") if len(spec) == 1 else None
+    if isinstance(condition, ObjectId):
+        return {"$gte": condition, "$lte": condition}
+    if not isinstance(condition, dict) or not condition:
+        return None
+    known = all(op in _RANGE and isinstance(bound, ObjectId) for op, bound in condition.items())
+    return condition if known else None

@@ -1,0 +1,1 @@
+"""What the tests share: a fast in-memory service, faults, documents."""

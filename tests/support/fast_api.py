@@ -1,0 +1,221 @@
+"""A fast in-memory service that answers as the Web-API does, for faults by the thousand and for measuring.
+
+The embedded Web-API (Eve) is what the pull is tested against for truth; this one is for volume and for misbehaving
+on purpose. Documents are kept as bytes, sorted by id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from email.utils import format_datetime, parsedate_to_datetime
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+from aiohttp import web
+
+FAULTS = (
+    "500", "429", "503", "timeout", "cut", "not-json", "content-type", "order", "total", "short", "disconnect",
+)  # fmt: skip
+
+
+class FastApi:
+    """The service; use as a context manager, then ``url``.
+
+    Args:
+        documents: resource to documents with ``_id``, ``_updated``, ``_etag``.
+        fault: asked with the request's number for the fault to answer with, ``None`` for none.
+        broken: ids whose rendering fails for ever.
+        refuse_where: answer 400 to any filter.
+        now: the service's clock.
+    """
+
+    def __init__(
+        self,
+        documents: dict[str, list[dict[str, Any]]],
+        *,
+        fault: Callable[[int], str | None] = lambda number: None,
+        broken: set[str] | None = None,
+        refuse_where: bool = False,
+        before_page: Callable[[int], None] = lambda number: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._ids: dict[str, list[str]] = {}
+        self._documents: dict[str, dict[str, tuple[bytes, int]]] = {}
+        for resource in ("T1w", "T2w", "bold", "rating"):
+            self._ids[resource], self._documents[resource] = [], {}
+            for document in documents.get(resource, []):
+                self.put(resource, document)
+        self.fault = fault
+        self.broken = broken or set()
+        self.refuse_where = refuse_where
+        self.before_page = before_page
+        self.now = now
+        self.requests: list[str] = []
+        self.largest_delay = 0.0
+
+    def put(self, resource: str, document: dict[str, Any]) -> None:
+        """Insert or replace a document."""
+        record_id = document["_id"]
+        if record_id not in self._documents[resource]:
+            bisect.insort(self._ids[resource], record_id)
+        updated = int(parsedate_to_datetime(document["_updated"]).timestamp())
+        self._documents[resource][record_id] = (json.dumps(document).encode(), updated)
+
+    def delete(self, resource: str, record_id: str) -> None:
+        """Delete a document."""
+        del self._documents[resource][record_id]
+        self._ids[resource].remove(record_id)
+
+    def ids(self, resource: str) -> list[str]:
+        """All ids, ascending."""
+        return list(self._ids[resource])
+
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        number = len(self.requests)
+        self.requests.append(str(request.rel_url))
+        self.before_page(number)
+        resource, query = request.match_info["resource"], request.query
+        where = json.loads(query.get("where", "{}"))
+        if where and self.refuse_where:
+            return web.json_response({"_status": "ERR"}, status=400)
+        fault = self.fault(number)
+        size = min(50, int(query.get("max_results", "25")))
+        ids = self._select(resource, where)
+        total = len(ids)
+        if query.get("sort") == "-_id":
+            ids = ids[::-1]
+        skip = (int(query.get("page", "1")) - 1) * size
+        ids = ids[skip : skip + size]
+        if self.broken.intersection(ids):
+            return web.Response(status=500, text="<h1>Internal Server Error</h1>", content_type="text/html")
+        return await self._answer(request, resource, ids, total, size, fault)
+
+    def _select(self, resource: str, where: dict[str, Any]) -> list[str]:
+        ids, bounds = self._ids[resource], where.get("_id", {})
+        low, high = 0, len(ids)
+        if "$gt" in bounds:
+            low = bisect.bisect_right(ids, bounds["$gt"])
+        if "$lte" in bounds:
+            high = bisect.bisect_right(ids, bounds["$lte"])
+        chosen = ids[low:high] if low or high < len(ids) else ids
+        if updated := where.get("_updated"):
+            times = {key: int(parsedate_to_datetime(value).timestamp()) for key, value in updated.items()}
+            documents = self._documents[resource]
+            chosen = [
+                i
+                for i in chosen
+                if times.get("$gte", 0) <= documents[i][1] < times.get("$lt", 1 << 62)
+            ]
+        return chosen
+
+    async def _answer(
+        self, request: web.Request, resource: str, ids: list[str], total: int, size: int, fault: str | None
+    ) -> web.StreamResponse:
+        if fault in ("500", "429", "503"):
+            headers = {"Retry-After": "0"} if fault != "500" else {}
+            return web.Response(status=int(fault), headers=headers)
+        if fault == "timeout":
+            await asyncio.sleep(self.largest_delay)
+        if fault == "disconnect" and request.transport is not None:
+            request.transport.close()
+        if fault == "order" and len(ids) > 1:
+            ids = ids[::-1]
+        if fault == "total":
+            total += 1 if len(ids) < size else -total
+        if fault == "short":
+            ids = ids[:-1] if ids else ids
+            total = total if ids else total + 1
+        documents = self._documents[resource]
+        body = b"".join(
+            (
+                b'{"_items": [',
+                b", ".join(documents[i][0] for i in ids),
+                b'], "_links": {}, "_meta": {"page": 1, "max_results": %d, "total": %d}}' % (size, total),
+            )
+        )
+        content_type = "text/html" if fault == "content-type" else "application/json"
+        headers = {"Date": format_datetime(self.now(), usegmt=True)}
+        if fault == "cut":
+            response = web.StreamResponse(headers={**headers, "Content-Length": str(len(body))})
+            response.content_type = content_type
+            await response.prepare(request)
+            await response.write(body[: len(body) // 2])
+            if request.transport is not None:
+                request.transport.close()
+            return response
+        if fault == "not-json":
+            body = body[: len(body) // 2]
+        return web.Response(body=body, content_type=content_type, headers=headers)
+
+    async def _item(self, request: web.Request) -> web.Response:
+        self.requests.append(str(request.rel_url))
+        found = self._documents[request.match_info["resource"]].get(request.match_info["id"])
+        if found is None:
+            return web.json_response({"_status": "ERR", "_error": {"code": 404}}, status=404)
+        return web.Response(body=found[0], content_type="application/json")
+
+    def __enter__(self) -> FastApi:
+        self._loop = asyncio.new_event_loop()
+        started = threading.Event()
+
+        async def start() -> None:
+            app = web.Application()
+            app.router.add_get("/api/v1/{resource}", self._list)
+            app.router.add_get("/api/v1/{resource}/{id}", self._item)
+            self._runner = web.AppRunner(app, access_log=None)
+            await self._runner.setup()
+            site = web.TCPSite(self._runner, "127.0.0.1", 0)
+            await site.start()
+            port = self._runner.addresses[0][1]
+            self.url = f"http://127.0.0.1:{port}/api/v1"
+            started.set()
+
+        def serve() -> None:
+            asyncio.set_event_loop(self._loop)
+            self._loop.run_until_complete(start())
+            self._loop.run_forever()
+
+        self._thread = threading.Thread(target=serve, daemon=True)
+        self._thread.start()
+        started.wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+
+def random_faults(seed: int, rate: float) -> Callable[[int], str | None]:
+    """Faults of every kind at random, the same for the same seed and request number."""
+
+    def fault(number: int) -> str | None:
+        random = Random(f"{seed}/{number}")
+        return random.choice(FAULTS) if random.random() < rate else None
+
+    return fault
+
+
+def make_document(resource: str, number: int, *, second: int = 0, version: int = 0, checksum: int | None = None) -> dict[str, Any]:
+    """A small valid-looking document; ``number`` makes its id, ``second`` its creation time since 2018."""
+    created = 1_514_764_800 + second
+    stamp = format_datetime(datetime.fromtimestamp(created + version, UTC), usegmt=True)
+    md5 = hashlib.md5(f"{resource}/{number if checksum is None else checksum}".encode(), usedforsecurity=False)
+    document: dict[str, Any] = {
+        "_id": f"{created:08x}{number:016x}",
+        "_created": format_datetime(datetime.fromtimestamp(created, UTC), usegmt=True),
+        "_updated": stamp,
+        "cjv": number / 7 + version,
+        "bids_meta": {"modality": resource, "subject_id": "a" * 64, "EchoTime": 0.03},
+        "provenance": {"md5sum": md5.hexdigest(), "version": "0.14.2", "software": "mriqc"},
+        "_links": {"self": {"title": resource, "href": f"{resource}/{number}"}},
+    }
+    document["_etag"] = hashlib.sha1(json.dumps(document).encode(), usedforsecurity=False).hexdigest()
+    return document
