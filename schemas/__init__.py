@@ -1,6 +1,6 @@
 """The data dictionary, and what is built from it.
 
-A column is written once, in ``schemas/dictionary/*.yaml``; tables, Arrow schemas and the validation of the
+A column is written once, in ``schemas/columns/*.yaml``; tables, Arrow schemas and the validation of the
 embedded Web-API are made from there.
 """
 

@@ -8,7 +8,7 @@ from schemas.dictionary import Column, Resource, table
 
 _CERBERUS_TYPES: dict[str, str | list[str]] = {
     "number": "float",  # Cerberus' float takes integers too
-    "integer": ["integer", "float"],  # MRIQC writes counts as 34.0
+    "integer": "integer",
     "text": "string",
     "boolean": "boolean",
 }

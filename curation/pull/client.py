@@ -110,7 +110,7 @@ class WebApi:
         self.politeness = politeness
         self.traffic = Traffic()
         self.source = without_credentials(self._base)
-        self.server_time: datetime | None = None
+        self._date = ""
         self._user_agent = user_agent
         self._pace = _Pace(politeness.per_second)
         self._session: aiohttp.ClientSession | None = None
@@ -128,6 +128,14 @@ class WebApi:
     async def __aexit__(self, *_: object) -> None:
         if self._session is not None:
             await self._session.close()
+
+    @property
+    def server_time(self) -> datetime | None:
+        """The service's clock at its last answer, if it told it."""
+        try:
+            return parsedate_to_datetime(self._date)
+        except ValueError:
+            return None
 
     async def page(
         self,
@@ -184,6 +192,17 @@ class WebApi:
             return True
 
     async def _persist(self, attempt: Callable[[], Awaitable[T]], path: str, attempts: int | None) -> T:
+        try:
+            # Nearly every request succeeds at once; what it costs to get ready for retries is paid by the others.
+            return await attempt()
+        except _Trouble as trouble:
+            first: list[_Trouble] = [trouble]
+
+        async def first_failure_then_attempt() -> T:
+            if first:
+                raise first.pop()
+            return await attempt()
+
         retrying = AsyncRetrying(
             stop=stop_after_attempt(attempts or self.politeness.attempts),
             wait=self._wait,
@@ -192,7 +211,7 @@ class WebApi:
             reraise=True,
         )
         try:
-            return await retrying(attempt)
+            return await retrying(first_failure_then_attempt)
         except _ServiceTrouble as trouble:
             raise ServiceUnavailable(
                 f"{self.source}/{path}: {trouble}; nothing that was stored is lost, run the command again later"
@@ -224,7 +243,7 @@ class WebApi:
             self.traffic.requests += 1
             try:
                 async with self._session.get(URL(f"{self._base}/{path}", encoded=True)) as response:
-                    self._tell_time(response)
+                    self._date = response.headers.get("Date", "")
                     if response.status in _BUSY:
                         raise _ServiceTrouble(f"HTTP {response.status}", self._retry_after(response))
                     body = await response.read()
@@ -253,12 +272,6 @@ class WebApi:
                 f"{self.source}: HTTP {response.status}, to be asked again in {seconds:.0f} s; run the command then"
             )
         return seconds
-
-    def _tell_time(self, response: aiohttp.ClientResponse) -> None:
-        try:
-            self.server_time = parsedate_to_datetime(response.headers["Date"])
-        except (KeyError, ValueError):
-            self.server_time = None
 
 
 def _seconds_asked(value: str, now: datetime) -> float | None:

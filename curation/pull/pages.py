@@ -19,7 +19,7 @@ class BadAnswer(ValueError):
     """The answer is not a page, or not the page that was asked for."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Page:
     """One answer of the service.
 
@@ -100,7 +100,7 @@ def _record(item: Any, document: str) -> Record:
     keys = [item.get(key, "") for key in ("_id", "_etag", "_created", "_updated")] if isinstance(item, dict) else []
     if not keys or not keys[0] or not all(isinstance(key, str) for key in keys):
         raise BadAnswer("an item without a text _id")
-    return Record(*keys, document=document.encode())
+    return Record(*keys, document.encode())
 
 
 def _item_texts(text: str) -> list[str]:

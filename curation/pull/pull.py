@@ -32,6 +32,7 @@ class PullReport:
 def run_manifest(report: PullReport, source: str, started: datetime) -> dict[str, Any]:
     """What ``runs/N.json`` says of a pull that came to its end."""
     return {
+        "outcome": "complete",
         "sequence": report.sequence,
         "source": source,
         "started": started.isoformat(timespec="seconds"),
@@ -39,6 +40,15 @@ def run_manifest(report: PullReport, source: str, started: datetime) -> dict[str
         "resources": {name: asdict(resource) for name, resource in report.resources.items()},
         "traffic": report.traffic,
     }
+
+
+def record_failure(
+    store: RecordStore, report: PullReport, api: WebApi, started: datetime, error: BaseException
+) -> None:
+    """Write the manifest of a run that did not come to its end; what it brought is sealed all the same."""
+    report.traffic = asdict(api.traffic)
+    manifest = run_manifest(report, api.source, started)
+    store.record_run(report.sequence, manifest | {"outcome": type(error).__name__, "reason": str(error)})
 
 
 async def pull(
@@ -83,13 +93,17 @@ async def pull(
                 await work.settle()
                 report.resources[resource] = work.finish()
 
-            await _all_or_first_error([one(resource) for resource in resources])
+            try:
+                await all_or_first_error([one(resource) for resource in resources])
+            except BaseException as error:
+                record_failure(store, report, api, started, error)
+                raise
             report.traffic = asdict(api.traffic)
             store.record_run(report.sequence, run_manifest(report, api.source, started))
     return report
 
 
-async def _all_or_first_error(coroutines: Sequence[Any]) -> None:
+async def all_or_first_error(coroutines: Sequence[Any]) -> None:
     """Run all; on an error the others seal what they have before it is raised."""
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:

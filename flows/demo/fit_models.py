@@ -1,9 +1,10 @@
 """Fit the small models the demo corpus draws bold and T2w IQMs from.
 
-``python -m flows.demo.fit_models WEBAPI_DIR MRIQC_DIR`` reads records of the service (``WEBAPI_DIR/{bold,T2w}.jsonl.gz``,
-one document a line) and outputs of MRIQC (``MRIQC_DIR/*.jsonl.gz``, ``{"path", "record"}`` a line) and writes
-``flows/demo/models/{bold,T2w}.json``. Only summaries are kept: per IQM the values at 33 normal scores, and
-one rank correlation matrix a stratum. No record can be read back from them.
+``python -m flows.demo.fit_models WEBAPI_DIR MRIQC_DIR`` reads records of the service
+(``WEBAPI_DIR/{bold,T2w}.jsonl.gz``, one document a line) and outputs of MRIQC (``MRIQC_DIR/*.jsonl.gz``,
+``{"path", "record"}`` a line) and writes ``flows/demo/models/{bold,T2w}.json``. Only summaries are kept: per
+IQM the values at 33 normal scores, and one rank correlation matrix a stratum. No record can be read back from
+them.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def iqm_frame(documents: Iterable[dict[str, Any]]) -> pd.DataFrame:
             continue
         seen.add(checksum)
         voxels = document["size_x"] * document["size_y"] * document["size_z"]
-        values = {k: float(v) for k, v in document.items() if isinstance(v, int | float) and k not in _NOT_FITTED}
+        values = {
+            k: float(v) for k, v in document.items() if isinstance(v, int | float) and k not in _NOT_FITTED
+        }
         rows.append({k: v / voxels if k.endswith("_n") else v for k, v in values.items()})
     return pd.DataFrame(rows).sort_index(axis=1).dropna(axis=1)
 
@@ -101,7 +104,9 @@ def t2w_strata(webapi: Path) -> list[dict[str, Any]]:
 
 def write_model(path: Path, strata: list[dict[str, Any]]) -> None:
     """Write one model, a line a column, so that a new fit can be compared with the old one."""
-    text = json.dumps({"scores": [round(s, 3) for s in SCORES.tolist()], "strata": strata}, separators=(",", ":"))
+    text = json.dumps(
+        {"scores": [round(s, 3) for s in SCORES.tolist()], "strata": strata}, separators=(",", ":")
+    )
     path.write_text(text.replace('],"', '],\n"').replace("],[", "],\n[") + "\n", encoding="utf-8")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -40,18 +41,20 @@ class _Row(NamedTuple):
     document: dict[str, Any]
 
 
-class _Unusable(Exception):
+class _UnusableError(Exception):
     """What is wrong with one document, in words that quote nothing of it."""
 
 
 def load_documents(db: Any, resource: str, documents: Iterable[dict[str, Any]]) -> int:
     """Insert documents as the service stores them.
 
-    ``_id`` may be 24 hex digits, dates may be datetimes, RFC 1123 or ISO 8601 text; ``_links`` is dropped. What
-    is missing of ``_id``, ``_created``, ``_updated`` and ``_etag`` is derived from content and position.
+    ``_id`` may be 24 hex digits, dates may be datetimes, RFC 1123 or ISO 8601 text; ``_links`` is dropped.
+    What is missing of ``_id``, ``_created``, ``_updated`` and ``_etag`` is derived from content and position.
 
     Args:
         db: a database, e.g. of :func:`flows.demo.server.database`.
+        resource: the collection.
+        documents: changed by nobody; what is stored are copies.
 
     Returns:
         How many were inserted.
@@ -104,7 +107,7 @@ def _rows_of_file(path: Path, resource: str | None) -> Iterator[_Row]:
         place = f"{path}, line {number}"
         try:
             document = _parse(line)
-        except _Unusable as error:
+        except _UnusableError as error:
             raise UsageError(f"{place}: {error}") from None
         own = resource or _modality(document) or named
         if own is None:
@@ -118,37 +121,58 @@ def _rows_of_file(path: Path, resource: str | None) -> Iterator[_Row]:
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     number = 0
     try:
-        with path.open("rb") as raw, _decompressed(raw, path.suffix) as stream:
-            for number, line in enumerate(stream, start=1):
+        with path.open("rb") as raw:
+            for number, line in enumerate(_decompressed(raw, path.suffix), start=1):
                 if line.strip():
                     yield number, line
-    except (OSError, EOFError, zstandard.ZstdError) as error:
-        reason = getattr(error, "strerror", None) or f"damaged or not {path.suffix} ({type(error).__name__})"
-        raise UsageError(f"{path}, after line {number}: cannot read on: {reason}") from error
+    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
+        reason = getattr(error, "strerror", None) or f"damaged, or not {path.suffix} ({type(error).__name__})"
+        raise UsageError(f"{path}, after line {number}: cannot be read: {reason}") from error
 
 
-def _decompressed(raw: BinaryIO, suffix: str) -> BinaryIO:
+def _decompressed(raw: BinaryIO, suffix: str) -> Iterable[bytes]:
     if suffix == ".gz":
-        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
+        return gzip.GzipFile(fileobj=raw)
     if suffix == ".zst":
-        return zstandard.open(raw, "rb")
+        return _zst_lines(raw)
     return raw
+
+
+def _zst_lines(raw: BinaryIO) -> Iterator[bytes]:
+    # zstandard's own reader ends without an error where a file was cut off, so frames are followed here.
+    frame, rest = None, b""
+    while data := raw.read(zstandard.DECOMPRESSION_RECOMMENDED_INPUT_SIZE):
+        while data:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            *lines, rest = (rest + frame.decompress(data)).split(b"\n")
+            yield from lines
+            data = frame.unused_data
+            if frame.eof:
+                frame = None
+    if frame is not None:
+        raise EOFError
+    if rest:
+        yield rest
 
 
 def _parse(line: bytes) -> dict[str, Any]:
     try:
-        # The standard library's parser: it reads NaN and Infinity, and keeps 3 from 3.0 and large integers whole.
+        # The standard library's parser reads NaN and Infinity, and keeps 3, 3.0 and large integers apart.
         document = json.loads(line.decode())
     except UnicodeDecodeError as error:
-        raise _Unusable(f"not UTF-8 at byte {error.start + 1} of the line") from None
+        raise _UnusableError(f"not UTF-8 at byte {error.start + 1} of the line") from None
     except json.JSONDecodeError as error:
-        raise _Unusable(f"not JSON at column {error.colno}: {error.msg}; expected one document a line") from None
+        raise _UnusableError(
+            f"not JSON at column {error.colno} ({error.msg}); expected a document a line"
+        ) from None
+    except ValueError:
+        raise _UnusableError("an integer has more digits than can be read") from None
     except RecursionError:
-        raise _Unusable("nested too deep") from None
+        raise _UnusableError("nested too deep") from None
     if isinstance(document, dict) and document.keys() == {"path", "record"}:
         document = document["record"]
     if not isinstance(document, dict):
-        raise _Unusable(f"found a JSON {_kind(document)}, expected an object")
+        raise _UnusableError(f"found a JSON {_kind(document)}, expected an object")
     return document
 
 
@@ -172,7 +196,7 @@ def _row(document: dict[str, Any], resource: str, source: str, position: int, pl
     try:
         stored = _as_stored(document, f"{source}/{position}/{resource}", EPOCH + timedelta(seconds=position))
         _check_storable(stored)
-    except _Unusable as error:
+    except _UnusableError as error:
         raise UsageError(f"{place}: {error}") from None
     return _Row(resource, place, stored)
 
@@ -188,7 +212,7 @@ def _as_stored(document: dict[str, Any], origin: str, when: datetime) -> dict[st
         when = stored["_id"].generation_time
     else:
         when = stored.get("_created", stored.get("_updated", when))
-        seconds = int(when.timestamp()).to_bytes(4, "big")
+        seconds = (int(when.timestamp()) % 2**32).to_bytes(4, "big")
         digest = hashlib.sha256(origin.encode() + b"\0" + _canonical(stored))
         stored["_id"] = ObjectId(seconds + digest.digest()[:8])
     stored.setdefault("_created", when)
@@ -202,38 +226,41 @@ def _object_id(value: Any) -> ObjectId:
         return value
     if isinstance(value, str) and objectid.is_object_id(value):
         return ObjectId(value)
-    raise _Unusable(f"_id is a {_kind(value)}, but not one of 24 lower-case hex digits, as the service writes it")
+    raise _UnusableError(f"found a JSON {_kind(value)} as _id, expected 24 lower-case hex digits")
 
 
 def _date(key: str, value: Any) -> datetime:
     read = value if isinstance(value, datetime) else None
-    for parse in (parsedate_to_datetime, datetime.fromisoformat):
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
         if read is None and isinstance(value, str):
             try:
                 read = parse(value)
             except ValueError:
                 continue
     if read is None:
-        raise _Unusable(f"{key} is a {_kind(value)}, but no date of RFC 1123 or ISO 8601")
+        raise _UnusableError(
+            f"found a JSON {_kind(value)} as {key}, expected a date as of RFC 1123 or ISO 8601"
+        )
     return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
 
 def _check_storable(document: dict[str, Any]) -> None:
     """MongoDB's own limits, checked here so that the message can name the line and leave out the content."""
     if any(str(key).startswith("$") for key in document):
-        raise _Unusable("a top-level key begins with '$', which MongoDB does not store")
+        raise _UnusableError("a top-level key begins with '$', which MongoDB does not store")
     try:
         size = len(bson.encode(document))
     except OverflowError:
-        raise _Unusable("an integer needs more than 64 bits, which MongoDB does not store") from None
+        raise _UnusableError("an integer needs more than 64 bits, which MongoDB does not store") from None
     except UnicodeEncodeError:
-        raise _Unusable("a text has half of a surrogate pair (\\ud800 to \\udfff), which is not Unicode") from None
+        raise _UnusableError("a text holds half of a surrogate pair, which is not Unicode") from None
     except (bson.errors.BSONError, RecursionError) as error:
-        raise _Unusable(
-            f"MongoDB cannot store it ({type(error).__name__}): a key with a null character, or nested too deep"
+        raise _UnusableError(
+            f"MongoDB does not store it ({type(error).__name__}: a key with a null character, a value that "
+            "is not JSON's, or nested too deep)"
         ) from None
     if size > _LARGEST:
-        raise _Unusable(f"{size:,} bytes as BSON, more than MongoDB's {_LARGEST:,}")
+        raise _UnusableError(f"{size:,} bytes as BSON, more than MongoDB's {_LARGEST:,}")
 
 
 def _insert(db: Any, rows: Iterable[_Row]) -> Counter[str]:

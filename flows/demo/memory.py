@@ -1,9 +1,10 @@
 """A MongoDB in this process for the embedded Web-API: mongomock, made safe and quick for a threaded server.
 
 mongomock locks its dictionary of documents, but reads and changes the documents in it unlocked; and it copies
-every document that matches before it takes the page that was asked for, which costs a third of a second a page
-over 3,000 records. Here every access holds one lock, only a page is copied, and a query for a range of ids, by
-which the service is crawled, uses an index. What matches, and in what order, stays mongomock's to say.
+every document that matches before it takes the page that was asked for, which is a third of a second a page
+over 3,000 records. Here every access holds one lock, only a page is copied, and a query for a range of ids
+(the service is crawled by such) uses an index. What matches, and in what order (ties apart), stays as
+mongomock has it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import mongomock
@@ -22,6 +25,7 @@ from mongomock.helpers import make_datetime_timezone_aware_in_document
 
 Document = dict[str, Any]
 
+_REMEMBERED = 16  # queries whose matching documents are kept at hand: about one a client
 _RANGE = {"$gt", "$gte", "$lt", "$lte"}
 
 
@@ -40,6 +44,12 @@ class MemoryDatabase(Database):
                 self._collection_accesses[name] = MemoryCollection(self, name)
             return self._collection_accesses[name]
 
+    def drop_collection(self, name_or_collection: Any, session: Any = None) -> None:
+        """As pymongo's."""
+        name = getattr(name_or_collection, "name", name_or_collection)
+        with self.get_collection(name).changing():
+            super().drop_collection(name, session)
+
 
 class MemoryCollection(Collection):
     """A collection of :class:`MemoryDatabase`; the documents that it gives out are copies."""
@@ -47,18 +57,21 @@ class MemoryCollection(Collection):
     def __init__(self, database: MemoryDatabase, name: str) -> None:
         super().__init__(database, name, database._store, codec_options=database.codec_options)
         self._lock = database.lock
+        # Both hold until the next change.
         self._by_id: list[Document] | None = None
+        self._matching: dict[str, list[Document]] = {}
 
     def with_options(self, *_: Any, **__: Any) -> MemoryCollection:
         """Itself: read and write concerns mean nothing in memory."""
         return self
 
-    def find(
+    def find(  # type: ignore[override]
         self,
         filter: Any = None,  # noqa: A002 - pymongo's name
         projection: Any = None,
         skip: int = 0,
         limit: int = 0,
+        *,
         sort: Any = None,
         **options: Any,
     ) -> Cursor:
@@ -84,26 +97,30 @@ class MemoryCollection(Collection):
             selected = None if options else self._selected(filter)
             return super().count_documents(filter, **options) if selected is None else len(selected)
 
-    def drop(self, *args: Any, **options: Any) -> None:
-        """As pymongo's."""
-        with self._changing():
-            super().drop(*args, **options)
-
     def _ordered(self, spec: Document, sort: Any, part: slice) -> list[Document]:
-        direction = {(): 0, (("_id", 1),): 1, (("_id", -1),): -1}.get(tuple(sort or ()))
-        if direction == 0:
-            return list(self._iter_documents(spec))[part]
-        selected = self._selected(spec) if direction else None
-        if selected is not None:
-            return selected[::direction][part]
-        ids = [document["_id"] for document in super()._get_dataset(spec, sort, {"_id": 1}, dict)]
+        keys = list(sort.items() if isinstance(sort, dict) else sort or ())
+        ascending = self._selected(spec) if keys == [("_id", 1)] else None
+        if ascending is not None:
+            return ascending[part]
+        ordered = _sorted_natively(list(self._iter_documents(spec)), keys)
+        if ordered is not None:
+            return ordered[part]
+        ids = [document["_id"] for document in super()._get_dataset(spec, keys, {"_id": 1}, dict)]
         return [self._store[_id] for _id in ids[part]]
 
     def _iter_documents(self, filter: Document) -> Iterator[Document]:  # noqa: A002 - mongomock's name
         if not filter:
             return iter(list(self._store.documents))
         selected = self._selected(filter)
-        return super()._iter_documents(filter) if selected is None else iter(selected)
+        if selected is not None:
+            return iter(selected)
+        # Eve asks twice a page, for the count and for the documents, and a crawl by page number asks again.
+        key = repr(filter)
+        if key not in self._matching:
+            if len(self._matching) == _REMEMBERED:
+                self._matching.clear()
+            self._matching[key] = list(super()._iter_documents(filter))
+        return iter(self._matching[key])
 
     def _selected(self, spec: Document) -> list[Document] | None:
         """The documents of a range of ids, ascending; ``None`` where a query asks for anything else."""
@@ -114,12 +131,11 @@ class MemoryCollection(Collection):
             documents = list(self._store.documents)
             if not all(isinstance(document["_id"], ObjectId) for document in documents):
                 return None
-            # As bytes: ObjectIds compare in Python, several times slower.
-            self._by_id = sorted(documents, key=_binary_id)
+            self._by_id = sorted(documents, key=partial(_comparable, "_id"))
         first, end = 0, len(self._by_id)
         for operator, bound in bounds.items():
             place = bisect_right if operator in ("$gt", "$lte") else bisect_left
-            cut = place(self._by_id, bound.binary, key=_binary_id)
+            cut = place(self._by_id, bound.binary, key=partial(_comparable, "_id"))
             if operator in ("$gt", "$gte"):
                 first = max(first, cut)
             else:
@@ -131,24 +147,26 @@ class MemoryCollection(Collection):
             return list(super()._get_dataset(*args))
 
     def _insert(self, *args: Any, **options: Any) -> Any:
-        with self._changing():
+        with self.changing():
             return super()._insert(*args, **options)
 
     def _update(self, *args: Any, **options: Any) -> Any:
-        with self._changing():
+        with self.changing():
             return super()._update(*args, **options)
 
     def _delete(self, *args: Any, **options: Any) -> Any:
-        with self._changing():
+        with self.changing():
             return super()._delete(*args, **options)
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def changing(self) -> Iterator[None]:
+        """To be held around every change of the documents."""
         with self._lock:
             try:
                 yield
             finally:
                 self._by_id = None
+                self._matching.clear()
 
 
 class _PageCursor(Cursor):
@@ -164,8 +182,20 @@ class _PageCursor(Cursor):
         return self._results
 
 
-def _binary_id(document: Document) -> bytes:
-    return document["_id"].binary
+def _sorted_natively(documents: list[Document], keys: list[tuple[str, int]]) -> list[Document] | None:
+    """Sorted by ids or dates; ``None`` where there are other values, whose order is for mongomock to say."""
+    for field, direction in reversed(keys):
+        kinds = {type(document.get(field)) for document in documents}
+        if not kinds <= {ObjectId} and not kinds <= {datetime}:
+            return None
+        documents = sorted(documents, key=partial(_comparable, field), reverse=direction < 0)
+    return documents
+
+
+def _comparable(field: str, document: Document) -> Any:
+    # ObjectIds compare in Python, several times slower than bytes.
+    value = document[field]
+    return value.binary if isinstance(value, ObjectId) else value
 
 
 def _id_bounds(spec: Document) -> dict[str, ObjectId] | None:

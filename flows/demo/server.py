@@ -1,8 +1,8 @@
 """The embedded Web-API: a real Eve application over an in-memory database, served on a loopback port.
 
-The service itself is Eve over MongoDB, so what it does with pages, filters, dates and errors is what Eve does;
-this module adds the service's resources and authorization rule, and :mod:`flows.demo.memory` a database that
-needs no installation.
+The service itself is Eve over MongoDB, so what it does with pages, filters, dates and errors is what Eve
+does; this module adds its resources and its rule of authorization, and :mod:`flows.demo.memory` a database
+that needs no installation.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ DATABASE = "mriqc_api"
 """Name of the database when the MongoDB URI names none."""
 PAGE_DEFAULT, PAGE_CAP = 25, 50
 """Items a page when ``max_results`` is not given, and the most it ever has."""
+MONGO_WAIT = 5_000
+"""Milliseconds in which a MongoDB has to answer when the app is made."""
 
 _PREFIX = "MONGO"  # Eve's name for its one database
 _STOP_SECONDS = 10
@@ -89,7 +91,12 @@ def database(app: eve.Eve) -> pymongo.database.Database[dict[str, Any]] | Memory
 
 def _settings() -> dict[str, Any]:
     resources: dict[str, Any] = {
-        name: {"schema": cerberus_schema(name), "resource_methods": ["GET", "POST"]} for name in RESOURCES
+        name: {
+            "schema": cerberus_schema(name),
+            "item_title": name,
+            "resource_methods": ["GET", "POST"],
+        }
+        for name in RESOURCES
     }
     counts = {
         "datasource": {"source": "rating", "aggregation": {"pipeline": _COUNT_RATINGS}},
@@ -114,7 +121,10 @@ def _settings() -> dict[str, Any]:
 def _check_mongo(uri: str) -> None:
     """Fail at the start, not at the first request, and without repeating the URI: it may hold a password."""
     try:
-        with pymongo.MongoClient(uri, serverSelectionTimeoutMS=5_000) as client:
+        client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
+            uri, serverSelectionTimeoutMS=MONGO_WAIT
+        )
+        with client:
             client.admin.command("ping")
     except (pymongo.errors.InvalidURI, pymongo.errors.ConfigurationError) as error:
         raise UsageError(
@@ -227,7 +237,7 @@ class DemoServer:
             listener = socket.create_server((self._host, self._port))
         except (OSError, OverflowError) as error:
             raise UsageError(
-                f"cannot listen on {self._host}, port {self._port} ({error}); choose another port, or 0 for any"
+                f"cannot listen on {self._host}, port {self._port} ({error}); choose another, or 0 for any"
             ) from error
         # waitress warns of every request that has to wait for a thread: that is no news here.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -267,9 +277,13 @@ def serve_forever(
     threads: int = 8,
     on_ready: Callable[[str], None] = lambda _url: None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; to be called from the main thread.
+    """Serve as :class:`DemoServer` does until SIGINT or SIGTERM; to be called from the main thread.
 
     Args:
+        app: a WSGI application.
+        port: 0 for any free one.
+        host: address to listen on.
+        threads: requests answered at the same time.
         on_ready: called with the URL once requests are answered.
 
     Raises:

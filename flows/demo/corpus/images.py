@@ -73,13 +73,10 @@ def _t1w_studies(count: int, rng: np.random.Generator) -> list[list[Member]]:
 
 def _modelled_studies(resource: str, count: int, rng: np.random.Generator) -> list[list[Member]]:
     sites = BOLD_SITES if resource == "bold" else T2W_SITES
-    members: list[Member] = [sites[i % len(sites)] for i in range(count)]
-    members.sort(key=lambda site: site.name)
-    studies, start = [], 0
-    for site in sites:
-        own = [member for member in members if member is site]
-        studies += _cut(own, rng)
-        start += len(own)
+    studies = []
+    for place, site in enumerate(sites):
+        own = len(range(place, count, len(sites)))  # as evenly as ``count`` allows
+        studies += _cut([site] * own, rng)
     return [studies[i] for i in rng.permutation(len(studies))]
 
 

@@ -28,8 +28,24 @@ _FIXED = ("size_", "spacing_", "fd_", "dummy_trs")  # noise and versions leave t
 _VERSION_SHIFT = {
     # Relative change from the oldest version to the newest. Invented sizes, on metrics whose definition or
     # mask did change between MRIQC's releases.
-    **{"efc": 0.06, "fber": 0.8, "qi_2": 0.5, "fwhm_x": -0.3, "fwhm_y": -0.3, "fwhm_z": -0.3, "inu_med": 0.04},
-    **{"aor": -0.4, "aqi": 0.2, "tsnr": 0.15, "gcor": 0.1, "dvars_std": -0.05, "dvars_nstd": 0.12, "wm2max": 0.05},
+    **{
+        "efc": 0.06,
+        "fber": 0.8,
+        "qi_2": 0.5,
+        "fwhm_x": -0.3,
+        "fwhm_y": -0.3,
+        "fwhm_z": -0.3,
+        "inu_med": 0.04,
+    },
+    **{
+        "aor": -0.4,
+        "aqi": 0.2,
+        "tsnr": 0.15,
+        "gcor": 0.1,
+        "dvars_std": -0.05,
+        "dvars_nstd": 0.12,
+        "wm2max": 0.05,
+    },
     **{f"summary_{part}_stdv": 0.1 for part in ("bg", "fg", *TISSUES)},
     **{f"summary_{part}_mad": 0.08 for part in ("bg", "fg", *TISSUES)},
 }
@@ -50,13 +66,24 @@ def _stratum(resource: str, name: str) -> tuple[list[str], np.ndarray, np.ndarra
     for row, values in enumerate(part["correlation"]):
         matrix[row, :row] = matrix[:row, row] = np.array(values) / 1000
     quantiles = np.array(list(part["quantiles"].values()))
-    return list(part["quantiles"]), np.array(model["scores"]), quantiles, np.linalg.cholesky(matrix)
+    return list(part["quantiles"]), np.array(model["scores"]), quantiles, _cholesky(matrix)
+
+
+def _cholesky(matrix: np.ndarray) -> np.ndarray:
+    """Lower factor of a positive definite ``matrix``; LAPACK's differs in its last bits from CPU to CPU."""
+    factor = np.zeros_like(matrix)
+    for i in range(len(matrix)):
+        for j in range(i + 1):
+            rest = float(matrix[i, j]) - math.fsum((factor[i, :j] * factor[j, :j]).tolist())
+            factor[i, j] = math.sqrt(rest) if i == j else rest / float(factor[j, j])
+    return factor
 
 
 def draw(resource: str, site: Site, rng: np.random.Generator) -> Iqms:
     """One new bold or T2w image of ``site``: a draw from the fitted Gaussian copula, made consistent."""
     columns, scores, quantiles, factor = _stratum(resource, site.stratum)
-    normal = factor @ rng.standard_normal(len(columns))
+    # Summed exactly, for the same reason that the factor is made by hand.
+    normal = [math.fsum(row) for row in (factor * rng.standard_normal(len(columns))).tolist()]
     iqms: Iqms = {
         column: float(np.interp(z, scores, values))
         for column, z, values in zip(columns, normal, quantiles, strict=True)
@@ -85,11 +112,9 @@ def _add_time(iqms: Iqms, site: Site, rng: np.random.Generator) -> None:
 
 
 def consistent(iqms: Iqms) -> Iqms:
-    """``iqms`` with shares within one, percentiles in order, and the metrics that follow from others recomputed."""
+    """``iqms`` with shares within one, percentiles in order, and metrics that follow from others computed."""
     out = dict(iqms)
-    for name in out:
-        if name.startswith(_SHARES):
-            out[name] = min(out[name], 1.0)
+    out |= {name: min(value, 1.0) for name, value in out.items() if name.startswith(_SHARES)}
     for part in ("bg", "fg", *TISSUES):
         names = [f"summary_{part}_{q}" for q in ("p05", "median", "p95")]
         if names[0] in out:
@@ -111,7 +136,9 @@ def _snr(iqms: Iqms, part: str) -> float:
 def _anatomical(out: Iqms) -> None:
     for tissue in TISSUES:
         out[f"snr_{tissue}"] = _snr(out, tissue)
-        out[f"snrd_{tissue}"] = out[f"summary_{tissue}_median"] / (max(out["summary_bg_mad"], 1e-3) * _RAYLEIGH)
+        out[f"snrd_{tissue}"] = out[f"summary_{tissue}_median"] / (
+            max(out["summary_bg_mad"], 1e-3) * _RAYLEIGH
+        )
     out["snr_total"] = sum(out[f"snr_{tissue}"] for tissue in TISSUES) / 3
     out["snrd_total"] = sum(out[f"snrd_{tissue}"] for tissue in TISSUES) / 3
     contrast = max(abs(out["summary_wm_median"] - out["summary_gm_median"]), 1e-3)
@@ -131,7 +158,7 @@ def rerun(iqms: Iqms, rng: np.random.Generator) -> Iqms:
 
 
 def shifted(iqms: Iqms, made_with: str, version: str) -> Iqms:
-    """``iqms``, computed by ``made_with``, as ``version`` would have computed them: the same shift for all images."""
+    """``iqms``, computed by ``made_with``, as ``version`` has them: the same shift for all images."""
 
     def factor(name: str, release: str) -> float:
         return 1 + _VERSION_SHIFT[name] * age_of(release) / (len(VERSIONS) - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -49,14 +50,18 @@ def version_at(when: datetime, rng: np.random.Generator, other_than: str = "") -
     """A version somebody used at ``when``: mostly the newest, sometimes one that was never upgraded."""
     known = [i for i, start in enumerate(_STARTS) if start <= when and VERSIONS[i][1] != other_than]
     known = known or [0 if VERSIONS[0][1] != other_than else 1]  # 0.9.7-rc5 was tried before its release
-    weights = np.array([VERSIONS[i][2] * _AGEING ** (len(known) - 1 - place) for place, i in enumerate(known)])
+    weights = np.array(
+        [VERSIONS[i][2] * _AGEING ** (len(known) - 1 - place) for place, i in enumerate(known)]
+    )
     return VERSIONS[known[int(rng.choice(len(known), p=weights / weights.sum()))]][1]
 
 
 def batch_start(rng: np.random.Generator) -> datetime:
     """When a study is processed: more in later years, on weekdays, at working hours (UTC)."""
     share = float(rng.random()) ** (1 / _GROWTH)
-    day = (FIRST + (LAST - timedelta(days=10) - FIRST) * share).replace(hour=0, minute=0, second=0, microsecond=0)
+    day = (FIRST + (LAST - timedelta(days=10) - FIRST) * share).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
     if day.weekday() >= 5 and rng.random() < 0.8:
         day -= timedelta(days=2)
     start = day + timedelta(seconds=int(rng.integers(7 * 3600, 23 * 3600)))
@@ -72,7 +77,9 @@ def batch_times(start: datetime, count: int, rng: np.random.Generator) -> list[d
 
 def later(when: datetime, rng: np.random.Generator, median_days: float) -> datetime:
     """Some time after ``when``, log-normally, before :data:`LAST`."""
-    wait = timedelta(seconds=int(86400 * median_days * float(np.exp(1.2 * rng.standard_normal()))) + 1)
+    wait = timedelta(seconds=int(86400 * median_days * math.exp(1.2 * rng.standard_normal())) + 1)
     room = LAST - when
     # Folded back rather than cut, so that the last day does not collect the rest.
-    return when + (wait if wait < room else timedelta(seconds=int(room.total_seconds() * float(rng.random()))))
+    return when + (
+        wait if wait < room else timedelta(seconds=int(room.total_seconds() * float(rng.random())))
+    )

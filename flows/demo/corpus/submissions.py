@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from flows.demo.corpus import iqms as metrics
 from flows.demo.corpus.chance import stream
 from flows.demo.corpus.images import ENTITIES, Image
 from flows.demo.corpus.model import Document
-from flows.demo.corpus.schedule import FIELD_CAST_UNTIL, age_of, later, version_at
+from flows.demo.corpus.schedule import FIELD_CAST_UNTIL, LAST, age_of, later, version_at
 
 REPEATS = ("exact-repeat", "noisy-repeat", "other-version-repeat")
 _REPEAT_SHARES = (0.5, 0.25, 0.25)
@@ -62,7 +63,7 @@ def make_submissions(images: Sequence[Image], repeats: int, seed: int, frequent:
     rng = stream(seed, "repeats", images[0].resource)
     targets: list[Image] = []
     if frequent:
-        star = min(images, key=lambda image: abs(image.sent - datetime(2018, 6, 1, tzinfo=UTC)))
+        star = min(images, key=lambda image: abs(image.sent - datetime(2018, 10, 1, tzinfo=UTC)))
         targets += [star] * frequent
     order = [images[i] for i in rng.permutation(len(images))]
     for image in order:
@@ -77,7 +78,7 @@ def make_submissions(images: Sequence[Image], repeats: int, seed: int, frequent:
 def document(submission: Submission, record_id: str, updated: datetime | None = None) -> Document:
     """The document the service stores for ``submission``; its ``_etag`` is made last, by the caller."""
     image = submission.image
-    meta = {k: v for k, v in sorted(image.meta.items()) if not submission.bare or k in ENTITIES}
+    meta = deepcopy({k: v for k, v in sorted(image.meta.items()) if not submission.bare or k in ENTITIES})
     if "MagneticFieldStrength" in meta and submission.sent < FIELD_CAST_UNTIL:
         meta["MagneticFieldStrength"] = int(meta["MagneticFieldStrength"])
     sent = submission.sent
@@ -105,7 +106,10 @@ def _provenance(resource: str, md5sum: str, version: str) -> dict[str, Any]:
     if newer:
         made |= {"webapi_port": None, "webapi_url": "https://mriqc.nimh.nih.gov/api/v1"}
         if resource != "bold":
-            made["warnings"] = {"large_rot_frame": int(md5sum[0], 16) < 3, "small_air_mask": int(md5sum[1], 16) < 2}
+            made["warnings"] = {
+                "large_rot_frame": int(md5sum[0], 16) < 3,
+                "small_air_mask": int(md5sum[1], 16) < 2,
+            }
     elif version == "0.14.2" and resource == "T1w":
         made["mriqc_pred"] = int(int(md5sum[2], 16) < 4)
     return made
@@ -115,4 +119,4 @@ def update_time(sent: datetime, rng: np.random.Generator) -> datetime:
     """``_updated`` of a document: as created, but for one in fifty, changed within days."""
     if rng.random() >= 0.02:
         return sent
-    return sent + timedelta(seconds=int(rng.integers(60, 9 * 86400)))
+    return min(LAST, sent + timedelta(seconds=int(rng.integers(60, 9 * 86400))))

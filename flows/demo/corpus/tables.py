@@ -15,7 +15,13 @@ from typing import Any
 
 from schemas import table
 
-SCAN_PARAMETERS_NAME = {"CALTECH": "CALTEC", "LEUVEN": "LEUVEN_1", "UCLA": "UCLA_1", "UM": "UM_1", "BMC": "DS030"}
+SCAN_PARAMETERS_NAME = {
+    "CALTECH": "CALTEC",
+    "LEUVEN": "LEUVEN_1",
+    "UCLA": "UCLA_1",
+    "UM": "UM_1",
+    "BMC": "DS030",
+}
 """Site as the tables of IQMs call it, to the name in the table of scan parameters, where they differ."""
 
 _COUNTS = {"size_x", "size_y", "size_z"}

@@ -1,0 +1,59 @@
+"""Lay out a fresh snapshot dataset: what is annexed and how, and the texts that do not change from night to night.
+
+A DataLad procedure: ``datalad run-procedure -d DATASET mriqc_snapshot_layout``.
+"""
+
+import sys
+from pathlib import Path
+
+from datalad.api import save
+
+GITATTRIBUTES = """\
+* annex.backend=MD5E
+* annex.largefiles=nothing
+csv/** annex.largefiles=anything
+parquet/** annex.largefiles=anything
+audit/** annex.largefiles=anything
+**/.git* annex.largefiles=nothing
+"""
+
+README = """\
+# Snapshot of the MRIQC Web-API
+
+Image quality metrics (IQMs) and ratings of magnetic resonance images that users of MRIQC sent to its public
+Web-API (Esteban et al., Scientific Data 2019, https://doi.org/10.1038/s41597-019-0035-4).
+
+| file | one row is |
+|---|---|
+| `csv/bold.csv`, `csv/T1w.csv`, `csv/T2w.csv` | an image (one checksum): its earliest record, values as received |
+| `csv/rating.csv` | a rating of an image |
+| `parquet/*.parquet` | the same tables, with types |
+| `audit/records.csv` | a record of the service: its fate, why, and which record represents its image |
+| `snapshot.json` | counts, digests, versions |
+
+`datalad get csv/T1w.csv` fetches a table; `pandas.read_csv("csv/T1w.csv")` reads it.
+
+Columns are `md5sum` (of the image file), `created` (UTC), the IQMs, `bids_meta_*` (acquisition parameters),
+`provenance_*`, and `record_id` (the record's `_id`). Keys that have no column of their own, and values that their
+column cannot hold, are JSON in `bids_meta_extra` and `extra`. Missing values are empty; `nan`, `inf` and `-inf` are
+values that were sent.
+
+E-mail addresses are removed, subject and session ids are SHA-256 digests, serial numbers and raters' names are
+withheld.
+"""
+
+LICENSE = """\
+The data in this dataset are dedicated to the public domain under CC0 1.0 Universal:
+https://creativecommons.org/publicdomain/zero/1.0/legalcode
+"""
+
+
+def main(dataset: Path) -> None:
+    """Write the files and save them."""
+    for name, text in {".gitattributes": GITATTRIBUTES, "README.md": README, "LICENSE": LICENSE}.items():
+        (dataset / name).write_text(text, encoding="utf-8")
+    save(dataset=dataset, message="Lay out the snapshot dataset", on_failure="stop")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

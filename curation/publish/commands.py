@@ -1,0 +1,87 @@
+"""Runs git and DataLad: exit codes checked, answers parsed, output quoted where something failed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from curation.errors import DatasetError
+
+_COMMITTER = "mriqc-snapshot"
+_GOOD = {"ok", "notneeded"}
+
+
+def environment(folder: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a command: git-annex of this installation first, an identity where git has none."""
+    env = {**os.environ, **(extra or {})}
+    env["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), env.get("PATH", "")])
+    # Answers are parsed; they have to be in English.
+    env["LC_ALL"] = "C.UTF-8"
+    for setting, names in {
+        "user.name": ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"),
+        "user.email": ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"),
+    }.items():
+        asked = subprocess.run(["git", "config", setting], cwd=folder, env=env, capture_output=True, text=True)
+        if asked.returncode not in (0, 1):
+            raise DatasetError(f"git config {setting}: exit code {asked.returncode}: {asked.stderr.strip()}")
+        if asked.returncode == 1:
+            value = _COMMITTER if setting == "user.name" else f"{_COMMITTER}@localhost"
+            for name in names:
+                env.setdefault(name, value)
+    return env
+
+
+def run(
+    command: Sequence[str], folder: Path, *, extra: Mapping[str, str] | None = None, keep: Sequence[int] = ()
+) -> str:
+    """Run a command in ``folder`` and return what it printed.
+
+    Args:
+        command: program and arguments.
+        folder: where it runs.
+        extra: variables of its environment.
+        keep: file descriptors that stay open in it.
+
+    Raises:
+        DatasetError: it could not be started, or its exit code is not 0.
+    """
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment(folder, extra), capture_output=True, text=True, pass_fds=keep
+        )
+    except OSError as error:
+        raise DatasetError(f"{command[0]}: cannot be started ({error}); is git installed?") from error
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip())[-2000:]
+        raise DatasetError(f"{' '.join(command)} in {folder}: exit code {done.returncode}: {said}")
+    return done.stdout
+
+
+def git(folder: Path, *arguments: str, keep: Sequence[int] = ()) -> str:
+    """Run git; see :func:`run`."""
+    return run(["git", *arguments], folder, keep=keep)
+
+
+def datalad(
+    folder: Path, *arguments: str, extra: Mapping[str, str] | None = None, keep: Sequence[int] = ()
+) -> list[dict]:
+    """Run a DataLad command and return its result records.
+
+    Raises:
+        DatasetError: its exit code is not 0, or a result is neither ``ok`` nor ``notneeded``.
+    """
+    program = [sys.executable, "-c", "from datalad.cli.main import main; main()"]
+    printed = run([*program, "-f", "json", *arguments], folder, extra=extra, keep=keep)
+    results = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+    for result in results:
+        if result.get("status") not in _GOOD:
+            raise DatasetError(
+                f"datalad {result.get('action')} of {result.get('path')}: {result.get('status')}, "
+                f"{result.get('message') or 'no message'}"
+            )
+    return results

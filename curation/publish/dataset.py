@@ -1,0 +1,193 @@
+"""The snapshot dataset: laid out, kept clean, committed to."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+import curation
+from curation.errors import DatasetError, LockedError
+from curation.publish.commands import datalad, git
+from curation.store.files import write_atomically
+
+LAYOUT_PROCEDURE = "mriqc_snapshot_layout"
+PUBLISHED = ("audit", "csv", "parquet", "snapshot.json")
+"""What a night writes; nothing else in the dataset is touched."""
+
+# How long commands that outlived a killed run are waited for.
+ORPHAN_SECONDS = 300.0
+
+
+class SnapshotDataset:
+    """A DataLad dataset that nights are committed to.
+
+    Args:
+        path: its folder; need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._private = self.path / ".git" / "mriqc-snapshot"
+        self._marker = self._private / "in-progress"
+
+    @property
+    def staging(self) -> Path:
+        """A folder inside ``.git`` where files are made before they move into the dataset."""
+        return self._private / "staging"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other runs out; the lock goes with the process that holds it.
+
+        Raises:
+            LockedError: another run works on the dataset.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path.parent / f".{self.path.name}.lock", timeout=0):
+                yield
+        except Timeout as error:
+            raise LockedError(f"{self.path}: another run works on this dataset; wait until it ends") from error
+
+    def prepare(self) -> None:
+        """Lay the dataset out if it is not there, and put right what a killed run left.
+
+        Raises:
+            DatasetError: the folder is something else, or a person's changes are in the way.
+        """
+        if not (self.path / ".git").exists():
+            self._create()
+        if not (self.path / ".datalad" / "config").exists():
+            raise DatasetError(f"{self.path}: a git repository, but no DataLad dataset; choose another folder")
+        self._private.mkdir(exist_ok=True)
+        with self._writing():
+            if self._marker.exists():
+                self._reset()
+        if changes := self._changes():
+            raise DatasetError(
+                f"{self.path}: {len(changes)} uncommitted change(s) that no run of this program made, the first is "
+                f"{changes[0]!r}; commit or discard them"
+            )
+
+    def _create(self) -> None:
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise DatasetError(f"{self.path}: not empty and not a dataset; choose another folder")
+        unfinished = self.path.parent / f".{self.path.name}.creating"
+        if unfinished.exists():
+            _remove_tree(unfinished)
+        datalad(self.path.parent, "create", str(unfinished))
+        # Object collection in the background would race with the night's own commands.
+        git(unfinished, "config", "gc.auto", "0")
+        datalad(
+            unfinished, "-c", f"datalad.locations.extra-procedures={_procedures()}", "run-procedure", "-d",
+            str(unfinished), LAYOUT_PROCEDURE,
+        )  # fmt: skip
+        if self.path.exists():
+            self.path.rmdir()
+        unfinished.rename(self.path)
+
+    def _changes(self) -> list[str]:
+        """Changes to tracked files, and files of ours that are not tracked, as ``git status`` words them."""
+        lines = git(self.path, "status", "--porcelain", "--untracked-files=all").splitlines()
+        return [line for line in lines if not line.startswith("??") or line[3:].startswith(PUBLISHED)]
+
+    def _reset(self) -> None:
+        """Back to the last commit. Whatever is lost is in the record store and will be made again."""
+        for lock in [*self.path.glob(".git/*.lock"), *self.path.glob(".git/refs/**/*.lock")]:
+            lock.unlink()
+        git(self.path, "reset", "--hard", "--quiet")
+        git(self.path, "clean", "-f", "-d", "-x", "--quiet", "--", *PUBLISHED)
+        self._marker.unlink()
+
+    @contextmanager
+    def _writing(self) -> Iterator[int]:
+        """Hold the lock that commands started by a run hold too, as they may outlive it when it is killed."""
+        descriptor = os.open(self._private / "writing.lock", os.O_RDWR | os.O_CREAT)
+        deadline = time.monotonic() + ORPHAN_SECONDS
+        try:
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise LockedError(f"{self.path}: a command of a run that was killed still runs") from None
+                    time.sleep(0.1)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def published(self, name: str) -> bytes | None:
+        """The bytes of a file in the last commit that git itself holds; ``None`` if it is not there."""
+        if not git(self.path, "ls-tree", "HEAD", "--", name):
+            return None
+        return git(self.path, "show", f"HEAD:{name}").encode()
+
+    def dataset_id(self) -> str:
+        """The dataset's DataLad id."""
+        return git(self.path, "config", "-f", ".datalad/config", "datalad.dataset.id").strip()
+
+    def configure(self, name: str, value: str) -> None:
+        """Set a configuration value of this clone."""
+        git(self.path, "config", name, value)
+
+    def commit(self, names: Sequence[str], message: str, author_date: str | None) -> str:
+        """Move finished files from the staging folder into the dataset and commit them.
+
+        Args:
+            names: files below :attr:`staging`, in the order they move.
+            message: the commit message.
+            author_date: ISO 8601, or ``None`` for now.
+
+        Returns:
+            The commit.
+
+        Raises:
+            DatasetError: a command failed; the next :meth:`prepare` puts the dataset right.
+        """
+        write_atomically(self._marker, b"")
+        with self._writing() as descriptor:
+            for name in names:
+                target = self.path / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(self.staging / name, target)
+            dates = {"GIT_AUTHOR_DATE": author_date} if author_date else {}
+            datalad(
+                self.path, "save", "-d", str(self.path), "-m", message, *PUBLISHED, extra=dates, keep=[descriptor]
+            )
+            self._check_committed(names)
+            self._marker.unlink()
+        shutil.rmtree(self.staging)
+        return git(self.path, "rev-parse", "HEAD").strip()
+
+    def _check_committed(self, names: Sequence[str]) -> None:
+        if changes := self._changes():
+            raise DatasetError(f"{self.path}: not all was committed, the first is {changes[0]!r}")
+        for name in names:
+            path = self.path / name
+            annexed = path.is_symlink() and "annex/objects" in os.readlink(path)
+            if "/" in name and not annexed:
+                raise DatasetError(f"{path}: expected to be annexed; does .gitattributes say so?")
+            if not path.exists():
+                raise DatasetError(f"{path}: committed, but its content is not in the annex")
+
+
+def _procedures() -> Path:
+    """Where the layout procedure is: in a checkout under ``.datalad``, in an installed package beside the code."""
+    checkout = Path(curation.__file__).parent.parent / ".datalad" / "procedures"
+    return checkout if checkout.is_dir() else Path(str(files("curation") / "procedures"))
+
+
+def _remove_tree(path: Path) -> None:
+    """Remove a tree whose annexed files git-annex made read-only."""
+    for folder in [path, *(p for p in path.rglob("*") if p.is_dir() and not p.is_symlink())]:
+        folder.chmod(0o700)
+    shutil.rmtree(path)

@@ -1,0 +1,85 @@
+"""Curate into a dataset and commit what changed, with the record of how it was made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from curation.curate import stage
+from curation.publish.dataset import PUBLISHED, SnapshotDataset
+from curation.store import RecordStore
+
+# `datalad rerun` fills {store} from datalad.run.substitutions.store: where the private record store is stays out of
+# the published history.
+COMMAND = "mriqc-snapshot curate --store {store} --out ."
+
+
+@dataclass(frozen=True)
+class PublishReport:
+    """What a publication did.
+
+    Attributes:
+        commit: the new commit; ``None`` when nothing changed.
+        snapshot: what ``snapshot.json`` says now.
+        before: what it said before; empty for a first night.
+    """
+
+    commit: str | None
+    snapshot: dict[str, Any]
+    before: dict[str, Any]
+
+
+def publish(
+    store: RecordStore, dataset: SnapshotDataset, *, on_stage: Callable[[str], None] = lambda text: None
+) -> PublishReport:
+    """Make the tables and commit them if they differ from the last commit.
+
+    The dataset is locked and prepared by the caller.
+
+    Raises:
+        LawBroken: records would be lost; nothing was committed.
+        DatasetError: git or DataLad failed.
+    """
+    report = stage(store, dataset.staging, on_stage=on_stage)
+    text = (dataset.staging / "snapshot.json").read_bytes()
+    published = dataset.published("snapshot.json")
+    if text == published:
+        shutil.rmtree(dataset.staging)
+        return PublishReport(None, report.snapshot, report.snapshot)
+    before = json.loads(published) if published else {}
+    on_stage("commit")
+    dataset.configure("datalad.run.substitutions.store", str(store.path.absolute()))
+    message = commit_message(report.snapshot, before, dataset.dataset_id())
+    commit = dataset.commit(report.files, message, report.newest_record)
+    return PublishReport(commit, report.snapshot, before)
+
+
+def commit_message(snapshot: dict[str, Any], before: dict[str, Any], dataset_id: str) -> str:
+    """A commit message with counts, and the record that ``datalad run`` would have written."""
+    lines = []
+    for resource, counts in snapshot["tables"].items():
+        old = before.get("tables", {}).get(resource, {})
+        kinds = ", ".join(f"{value} {kind} ({value - old.get(kind, 0):+d})" for kind, value in counts.items())
+        lines.append(f"{resource}: {kinds}")
+    received = sum(counts["received"] for counts in snapshot["tables"].values())
+    earlier = sum(counts["received"] for counts in before.get("tables", {}).values())
+    record = {
+        "chain": [],
+        "cmd": COMMAND,
+        "dsid": dataset_id,
+        "exit": 0,
+        "extra_inputs": [],
+        "inputs": [],
+        "outputs": list(PUBLISHED),
+        "pwd": ".",
+    }
+    return (
+        f"[DATALAD RUNCMD] {received} records received ({received - earlier:+d})\n\n"
+        + "\n".join(lines)
+        + "\n\n=== Do not change lines below ===\n"
+        + json.dumps(record, indent=1, sort_keys=True)
+        + "\n^^^ Do not change lines above ^^^\n"
+    )

@@ -1,0 +1,1 @@
+"""Prefect flows, their settings and the command line. Orchestration only: what they do is in :mod:`curation`."""

@@ -1,0 +1,188 @@
+"""The night: pull, curate, commit, as a Prefect flow.
+
+Tasks are stages and groups of windows. What they do is in :mod:`curation`; here is when, in what order, and what an
+operator sees of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+# Set before Prefect is imported, which reads them then. The embedded server tells nobody of its use and may take its
+# time to start on a small machine; the library's own log lines belong to the run's log.
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "curation")
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from curation.errors import ServiceUnavailable
+from curation.publish import PublishReport, SnapshotDataset, publish
+from curation.pull import PullReport, ResourcePull, ResourceReport, WebApi
+from curation.pull.pull import all_or_first_error, record_failure, run_manifest
+from curation.pull.windows import Window
+from curation.store import RecordStore
+from flows.progress import PullProgress, current
+from flows.settings import Settings
+
+# A task walks so many windows a connection: enough that its own cost is lost in it, few enough to retry.
+WINDOWS_A_CONNECTION = 4
+
+
+@dataclass(frozen=True)
+class NightReport:
+    """What a night did."""
+
+    pulled: PullReport
+    published: PublishReport
+
+
+def _only_when_away(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed task may be tried again: only if the service was away; a defect stays one."""
+    return isinstance(state.result(raise_on_failure=False), ServiceUnavailable)
+
+
+# Arguments are live objects (a client, a store): nothing to hash, nothing to keep.
+_stage = {"cache_policy": NO_CACHE, "persist_result": False, "retry_condition_fn": _only_when_away}
+
+
+@task(task_run_name="plan {resource}", **_stage)
+async def plan_windows(work: ResourcePull, resource: str) -> list[Window]:
+    """Ask the service how far it goes, and find the windows to walk."""
+    windows = await work.begin()
+    get_run_logger().info("%s: %d window(s) to walk", resource, len(windows))
+    return windows
+
+
+@task(task_run_name="find changes of {resource}", **_stage)
+async def find_changes(work: ResourcePull, resource: str) -> list[Window]:
+    """Find the windows of documents updated since the last night."""
+    windows = await work.changes()
+    get_run_logger().info("%s: changed documents in %d window(s)", resource, len(windows))
+    return windows
+
+
+@task(task_run_name="walk {resource}, {name}", **_stage)
+async def walk_windows(work: ResourcePull, resource: str, name: str, windows: list[Window]) -> None:
+    """Walk a group of windows and seal what they bring."""
+    result = await work.walk(windows)
+    get_run_logger().info(
+        "%s, %s: %d listed, %d new, %d changed", resource, name, result.listed, result.new, result.changed
+    )
+
+
+@task(task_run_name="compare counts of {resource}", **_stage)
+async def settle_counts(work: ResourcePull, resource: str) -> ResourceReport:
+    """Walk again where counts differ, record deletions, and move the cursor."""
+    await work.settle()
+    report = work.finish()
+    get_run_logger().info(
+        "%s: %d records on the service, %d in the store, %d deleted, %d unretrievable",
+        resource, report.total, report.live, report.deleted, len(report.unretrievable),
+    )  # fmt: skip
+    return report
+
+
+@task(task_run_name="curate and commit", cache_policy=NO_CACHE, persist_result=False)
+async def curate_and_commit(store: RecordStore, dataset: SnapshotDataset) -> PublishReport:
+    """Make the tables from the record store and commit them if they changed."""
+    logger = get_run_logger()
+    report = await asyncio.to_thread(publish, store, dataset, on_stage=logger.info)
+    logger.info("commit %s", report.commit) if report.commit else logger.info("nothing new, no commit")
+    return report
+
+
+@flow(name="nightly", flow_run_name="night of {date}", persist_result=False, validate_parameters=False)
+async def nightly_flow(settings: Settings, date: str) -> NightReport:
+    """One night: bring in what is new, make the tables, commit them.
+
+    Raises:
+        LockedError: another run works on the store or the dataset.
+        ServiceUnavailable: the service was away for longer than the retries last; what came is sealed.
+        LawBroken: the data broke a law; nothing was published.
+    """
+    store = RecordStore(settings.store)
+    dataset = SnapshotDataset(settings.dataset)
+    with ExitStack() as locks:
+        locks.enter_context(dataset.lock())
+        locks.enter_context(store.lock())
+        await asyncio.to_thread(dataset.prepare)
+        pulled = await _pull(settings, store)
+        published = await curate_and_commit(store, dataset)
+    await acreate_markdown_artifact(
+        key="night", markdown=night_markdown(pulled, published), description="Counts of the night"
+    )
+    return NightReport(pulled, published)
+
+
+async def _pull(settings: Settings, store: RecordStore) -> PullReport:
+    started = datetime.now(UTC)
+    report = PullReport(store.next_sequence())
+    progress = current.get(None) or PullProgress()
+    async with WebApi(settings.api_url, settings.politeness) as api:
+
+        async def one(resource: str) -> None:
+            def on_page(page: Any) -> None:
+                progress.page(resource, page)
+
+            work = ResourcePull(api, store, resource, report.sequence, settings.limits, on_page)
+            for step in (plan_windows, find_changes):
+                windows = await _retried(step, settings)(work, resource)
+                progress.expect(resource, sum(window.expected for window in windows))
+                await _walk(work, resource, windows, settings)
+            report.resources[resource] = await _retried(settle_counts, settings)(work, resource)
+
+        try:
+            await all_or_first_error([one(resource) for resource in settings.resources])
+        except BaseException as error:
+            record_failure(store, report, api, started, error)
+            raise
+        report.traffic = asdict(api.traffic)
+        store.record_run(report.sequence, run_manifest(report, api.source, started))
+    return report
+
+
+async def _walk(work: ResourcePull, resource: str, windows: Sequence[Window], settings: Settings) -> None:
+    size = WINDOWS_A_CONNECTION * settings.connections
+    groups = [list(windows[start : start + size]) for start in range(0, len(windows), size)]
+    for number, group in enumerate(groups, 1):
+        name = f"windows {number} of {len(groups)}"
+        await _retried(walk_windows, settings)(work, resource, name, group)
+
+
+def _retried(step: Task[..., Any], settings: Settings) -> Callable[..., Any]:
+    return step.with_options(retries=settings.task_retries, retry_delay_seconds=settings.task_retry_delay)
+
+
+def night_markdown(pulled: PullReport, published: PublishReport) -> str:
+    """The night's counts, for an operator."""
+    lines = [
+        f"## {'Commit ' + published.commit[:10] if published.commit else 'Nothing new, no commit'}",
+        "",
+        "| | on the service | new | changed | deleted | representatives | duplicates | quarantined | unretrievable |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for resource, counts in published.snapshot["tables"].items():
+        pull = pulled.resources.get(resource, ResourceReport(resource))
+        lines.append(
+            f"| {resource} | {pull.total} | {pull.new} | {pull.changed} | {pull.deleted} | {counts['representatives']} "
+            f"| {counts['duplicates']} | {counts['quarantined']} | {len(pull.unretrievable)} |"
+        )
+    traffic = pulled.traffic
+    lines += ["", f"{traffic['requests']} requests, {traffic['retries']} retries, {traffic['bytes']} bytes"]
+    return "\n".join(lines) + "\n"
+
+
+def nightly(settings: Settings) -> NightReport:
+    """Run one night to its end; see :func:`nightly_flow` for what it raises."""
+    return asyncio.run(nightly_flow(settings, datetime.now(UTC).date().isoformat()))

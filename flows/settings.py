@@ -1,0 +1,120 @@
+"""Settings: from options, then ``MRIQC_SNAPSHOT_*`` variables, then ``mriqc-snapshot.toml`` in the working folder."""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from curation.errors import UsageError
+from curation.pull import Politeness, PullLimits
+from schemas import RESOURCES
+
+SETTINGS_FILE = "mriqc-snapshot.toml"
+POLITE_RATE = 10.0
+"""Requests a second towards a service that others use; a server on this machine is not held back."""
+
+
+class Settings(BaseSettings):
+    """What a run works on and how."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MRIQC_SNAPSHOT_", toml_file=SETTINGS_FILE, extra="forbid", frozen=True
+    )
+
+    api_url: str = Field("https://mriqc.nimh.nih.gov/api/v1", description="Base address of the Web-API.")
+    store: Path = Field(Path("snapshots/store"), description="Folder of the record store (private).")
+    dataset: Path = Field(Path("snapshots/mriqc-snapshot"), description="Folder of the DataLad dataset.")
+    resources: tuple[str, ...] = Field(RESOURCES, description="Resources to pull.")
+    connections: PositiveInt = Field(4, description="Requests under way at once.")
+    rate: float | None = Field(None, ge=0, description="Requests begun a second; 0 is no limit.")
+    attempts: PositiveInt = Field(6, description="Tries of one request.")
+    timeout: PositiveFloat = Field(60.0, description="Seconds one request may take.")
+    first_wait: float = Field(1.0, ge=0, description="Seconds waited at most before the second try; then doubled.")
+    longest_wait: PositiveFloat = Field(60.0, description="Seconds waited at most between two tries.")
+    overlap_minutes: PositiveFloat = Field(60.0, description="How far back changes are counted again.")
+    most_deleted: float = Field(0.01, ge=0, le=1, description="Share of records a run believes to be deleted.")
+    task_retries: int = Field(2, ge=0, description="Times Prefect runs a task again when the service is away.")
+    task_retry_delay: float = Field(60.0, ge=0, description="Seconds before it does.")
+
+    @field_validator("api_url")
+    @classmethod
+    def _is_http(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("an http(s) address such as https://mriqc.nimh.nih.gov/api/v1 is expected")
+        return value
+
+    @field_validator("resources")
+    @classmethod
+    def _are_resources(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in value if name not in RESOURCES]:
+            raise ValueError(f"{unknown[0]!r} is no resource; expected some of {', '.join(RESOURCES)}")
+        return tuple(name for name in RESOURCES if name in value)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Options before the environment before the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def politeness(self) -> Politeness:
+        """How the service is asked."""
+        rate = self.rate
+        if rate is None:
+            rate = 0.0 if is_loopback(self.api_url) else POLITE_RATE
+        return Politeness(
+            connections=self.connections,
+            per_second=rate,
+            attempts=self.attempts,
+            first_wait=self.first_wait,
+            longest_wait=self.longest_wait,
+            timeout=self.timeout,
+        )
+
+    @property
+    def limits(self) -> PullLimits:
+        """What a pull may conclude from the service's answers."""
+        return PullLimits(overlap=timedelta(minutes=self.overlap_minutes), most_deleted=self.most_deleted)
+
+
+def load_settings(**options: Any) -> Settings:
+    """Settings with ``options`` that are not ``None`` before everything else.
+
+    Raises:
+        UsageError: a setting is unknown or not what it has to be.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UsageError(f"settings: {problems}") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{SETTINGS_FILE}: {error}") from None
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
