@@ -53,7 +53,9 @@ class CurationReport:
         return self.snapshot["newest_record"]
 
 
-def curate(store: RecordStore, out: Path, *, on_stage: Callable[[str], None] = lambda text: None) -> CurationReport:
+def curate(
+    store: RecordStore, out: Path, *, on_stage: Callable[[str], None] = lambda text: None
+) -> CurationReport:
     """Make all tables and ledgers in ``out``; files of the same names are replaced, others are left alone.
 
     Args:
@@ -72,7 +74,9 @@ def curate(store: RecordStore, out: Path, *, on_stage: Callable[[str], None] = l
     return CurationReport(report.snapshot, out, report.files)
 
 
-def stage(store: RecordStore, staging: Path, *, on_stage: Callable[[str], None] = lambda text: None) -> CurationReport:
+def stage(
+    store: RecordStore, staging: Path, *, on_stage: Callable[[str], None] = lambda text: None
+) -> CurationReport:
     """Make all tables and ledgers in ``staging``, which is emptied first; see :func:`curate`."""
     if staging.exists():
         shutil.rmtree(staging)
@@ -111,8 +115,13 @@ def _curate_resource(store: RecordStore, resource: Resource, staging: Path) -> t
     fates = decide(resource, keys, [part.sequence for part in parts], store.deletions(resource))
     schema = _unique_schema(resource)
     received_names = _received_names(resource, schema)
-    chunks = (chunk.rename_columns(schema.names) for chunk in _times_filled(gather(paths, fates.rows, received_names)))
-    rows = write_table(chunks, schema, staging / "csv" / f"{resource}.csv", staging / "parquet" / f"{resource}.parquet")
+    chunks = (
+        chunk.rename_columns(schema.names)
+        for chunk in _times_filled(gather(paths, fates.rows, received_names))
+    )
+    rows = write_table(
+        chunks, schema, staging / "csv" / f"{resource}.csv", staging / "parquet" / f"{resource}.parquet"
+    )
     representatives = pc.sum(pc.equal(fates.ledger.column("fate"), REPRESENTATIVE)).as_py() or 0
     _require(rows == representatives, f"{resource}.csv has {rows} rows for {representatives} representatives")
     scrubbed: Counter[str] = Counter()
@@ -127,7 +136,9 @@ def _times_filled(chunks: Iterator[pa.Table]) -> Iterator[pa.Table]:
         index = chunk.schema.get_field_index("created")
         if chunk.column(index).null_count:
             from_ids = [int(i[:8], 16) if len(i) == 24 else 0 for i in chunk.column("record_id").to_pylist()]
-            filled = pc.coalesce(chunk.column(index), pa.array(from_ids, pa.int64()).cast(pa.timestamp("s", tz="UTC")))
+            filled = pc.coalesce(
+                chunk.column(index), pa.array(from_ids, pa.int64()).cast(pa.timestamp("s", tz="UTC"))
+            )
             chunk = chunk.set_column(index, chunk.schema.field(index), filled)
         yield chunk
 
@@ -153,10 +164,13 @@ def _received_names(resource: Resource, schema: pa.Schema) -> list[str]:
     return [table(resource).checksum.name if name == "md5sum" else name for name in schema.names]
 
 
-def _snapshot(fates: dict[str, Fates], scrubbed: Counter[str], staging: Path, files: list[str]) -> dict[str, Any]:
+def _snapshot(
+    fates: dict[str, Fates], scrubbed: Counter[str], staging: Path, files: list[str]
+) -> dict[str, Any]:
     tables = {resource: _counts(resource, fate) for resource, fate in fates.items()}
     newest = max(
-        (time for f in fates.values() if (time := pc.max(f.ledger.column("created")).as_py()) is not None), default=None
+        (time for f in fates.values() if (time := pc.max(f.ledger.column("created")).as_py()) is not None),
+        default=None,
     )
     return {
         "format": SNAPSHOT_FORMAT,
@@ -165,14 +179,17 @@ def _snapshot(fates: dict[str, Fates], scrubbed: Counter[str], staging: Path, fi
         "withheld": dict(sorted(scrubbed.items())),
         "versions": {"mriqc-snapshot": version("mriqc-snapshot"), "dictionary": dictionary_digest()},
         "files": {
-            name: {"sha256": file_sha256(staging / name), "bytes": (staging / name).stat().st_size} for name in files
+            name: {"sha256": file_sha256(staging / name), "bytes": (staging / name).stat().st_size}
+            for name in files
         },
     }
 
 
 def _counts(resource: str, fates: Fates) -> dict[str, int]:
     """Records by fate; law 1: every record received is in exactly one of them."""
-    found = {item["values"]: item["counts"] for item in pc.value_counts(fates.ledger.column("fate")).to_pylist()}
+    found = {
+        item["values"]: item["counts"] for item in pc.value_counts(fates.ledger.column("fate")).to_pylist()
+    }
     counts = {fate: found.get(fate, 0) for fate in FATES}
     accounted = counts[REPRESENTATIVE] + counts[DUPLICATE] + counts[QUARANTINED] + fates.withdrawn
     _require(
@@ -190,4 +207,6 @@ def _counts(resource: str, fates: Fates) -> dict[str, int]:
 
 def _require(holds: bool, found: str) -> None:
     if not holds:
-        raise LawBroken(f"nothing is lost (law 1): {found}. Nothing was published; please report this as a defect")
+        raise LawBroken(
+            f"nothing is lost (law 1): {found}. Nothing was published; please report this as a defect"
+        )

@@ -70,7 +70,9 @@ def decide(
     """
     versions = _versions(keys, sequences)
     received = versions["record_id"].nunique()
-    versions = versions.sort_values(["sequence", "updated", "part", "row"], kind="stable", na_position="first")
+    versions = versions.sort_values(
+        ["sequence", "updated", "part", "row"], kind="stable", na_position="first"
+    )
     records = versions.drop_duplicates("record_id", keep="last")
     deleted_by = records["record_id"].map(deletions).astype("float64").fillna(-1)
     alive = records[deleted_by < records["sequence"]]
@@ -131,7 +133,10 @@ def _creation_seconds(created: pa.ChunkedArray, ids: pa.ChunkedArray) -> np.ndar
     seconds = created.cast(pa.int64())
     if seconds.null_count:
         is_object_id = pc.match_substring_regex(ids, "^[0-9a-f]{24}$")
-        from_ids = [int(i[:8], 16) if ok else 0 for i, ok in zip(ids.to_pylist(), is_object_id.to_pylist(), strict=True)]
+        from_ids = [
+            int(i[:8], 16) if ok else 0
+            for i, ok in zip(ids.to_pylist(), is_object_id.to_pylist(), strict=True)
+        ]
         seconds = pc.coalesce(seconds, pa.chunked_array([pa.array(from_ids, pa.int64())]))
     return seconds.to_numpy()
 

@@ -81,7 +81,9 @@ def read_typed(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read typed columns, all or some, in the order given."""
     found = pq.read_table(path, columns=list(columns) if columns else None)
     # Parquet knows no whole seconds and gives milliseconds back.
-    fields = [f.with_type(pa.timestamp("s", tz="UTC")) if pa.types.is_timestamp(f.type) else f for f in found.schema]
+    fields = [
+        f.with_type(pa.timestamp("s", tz="UTC")) if pa.types.is_timestamp(f.type) else f for f in found.schema
+    ]
     found = found.cast(pa.schema(fields))
     return found.select(list(columns)) if columns else found
 

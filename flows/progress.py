@@ -71,7 +71,9 @@ class _Bars(PullProgress):
         if resource in self._tasks:
             rate = self._records[resource] / max(time.monotonic() - self._started, 1e-9)
             self._bars.update(
-                self._tasks[resource], completed=self._records[resource], rate=f"{self._pages} pages, {rate:.0f}/s"
+                self._tasks[resource],
+                completed=self._records[resource],
+                rate=f"{self._pages} pages, {rate:.0f}/s",
             )
 
 

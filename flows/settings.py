@@ -40,11 +40,17 @@ class Settings(BaseSettings):
     rate: float | None = Field(None, ge=0, description="Requests begun a second; 0 is no limit.")
     attempts: PositiveInt = Field(6, description="Tries of one request.")
     timeout: PositiveFloat = Field(60.0, description="Seconds one request may take.")
-    first_wait: float = Field(1.0, ge=0, description="Seconds waited at most before the second try; then doubled.")
+    first_wait: float = Field(
+        1.0, ge=0, description="Seconds waited at most before the second try; then doubled."
+    )
     longest_wait: PositiveFloat = Field(60.0, description="Seconds waited at most between two tries.")
     overlap_minutes: PositiveFloat = Field(60.0, description="How far back changes are counted again.")
-    most_deleted: float = Field(0.01, ge=0, le=1, description="Share of records a run believes to be deleted.")
-    task_retries: int = Field(2, ge=0, description="Times Prefect runs a task again when the service is away.")
+    most_deleted: float = Field(
+        0.01, ge=0, le=1, description="Share of records a run believes to be deleted."
+    )
+    task_retries: int = Field(
+        2, ge=0, description="Times Prefect runs a task again when the service is away."
+    )
     task_retry_delay: float = Field(60.0, ge=0, description="Seconds before it does.")
 
     @field_validator("api_url")

@@ -26,7 +26,9 @@ def environment(folder: Path, extra: Mapping[str, str] | None = None) -> dict[st
         "user.name": ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"),
         "user.email": ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"),
     }.items():
-        asked = subprocess.run(["git", "config", setting], cwd=folder, env=env, capture_output=True, text=True)
+        asked = subprocess.run(
+            ["git", "config", setting], cwd=folder, env=env, capture_output=True, text=True
+        )
         if asked.returncode not in (0, 1):
             raise DatasetError(f"git config {setting}: exit code {asked.returncode}: {asked.stderr.strip()}")
         if asked.returncode == 1:

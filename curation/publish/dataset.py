@@ -55,7 +55,9 @@ class SnapshotDataset:
             with FileLock(self.path.parent / f".{self.path.name}.lock", timeout=0):
                 yield
         except Timeout as error:
-            raise LockedError(f"{self.path}: another run works on this dataset; wait until it ends") from error
+            raise LockedError(
+                f"{self.path}: another run works on this dataset; wait until it ends"
+            ) from error
 
     def prepare(self) -> None:
         """Lay the dataset out if it is not there, and put right what a killed run left.
@@ -66,7 +68,9 @@ class SnapshotDataset:
         if not (self.path / ".git").exists():
             self._create()
         if not (self.path / ".datalad" / "config").exists():
-            raise DatasetError(f"{self.path}: a git repository, but no DataLad dataset; choose another folder")
+            raise DatasetError(
+                f"{self.path}: a git repository, but no DataLad dataset; choose another folder"
+            )
         self._private.mkdir(exist_ok=True)
         with self._writing():
             if self._marker.exists():
@@ -119,7 +123,9 @@ class SnapshotDataset:
                     break
                 except BlockingIOError:
                     if time.monotonic() > deadline:
-                        raise LockedError(f"{self.path}: a command of a run that was killed still runs") from None
+                        raise LockedError(
+                            f"{self.path}: a command of a run that was killed still runs"
+                        ) from None
                     time.sleep(0.1)
             yield descriptor
         finally:
@@ -161,7 +167,15 @@ class SnapshotDataset:
                 os.replace(self.staging / name, target)
             dates = {"GIT_AUTHOR_DATE": author_date} if author_date else {}
             datalad(
-                self.path, "save", "-d", str(self.path), "-m", message, *PUBLISHED, extra=dates, keep=[descriptor]
+                self.path,
+                "save",
+                "-d",
+                str(self.path),
+                "-m",
+                message,
+                *PUBLISHED,
+                extra=dates,
+                keep=[descriptor],
             )
             self._check_committed(names)
             self._marker.unlink()

@@ -41,7 +41,9 @@ async def crawl(
     """
     unseen: set[str] | None = None
     for number in range(1, MOST_PASSES + 1):
-        listed, fresh, complete = await _one_pass(api, store, known, resource, sequence, number, on_page, report)
+        listed, fresh, complete = await _one_pass(
+            api, store, known, resource, sequence, number, on_page, report
+        )
         missing = set(known.ids("", "g")) - listed
         if fresh == 0 and complete and unseen is not None:
             return missing & unseen, len(listed)

@@ -97,7 +97,11 @@ def _parse_leniently(body: bytes) -> Page:
 
 
 def _record(item: Any, document: str) -> Record:
-    keys = [item.get(key, "") for key in ("_id", "_etag", "_created", "_updated")] if isinstance(item, dict) else []
+    keys = (
+        [item.get(key, "") for key in ("_id", "_etag", "_created", "_updated")]
+        if isinstance(item, dict)
+        else []
+    )
     if not keys or not keys[0] or not all(isinstance(key, str) for key in keys):
         raise BadAnswer("an item without a text _id")
     return Record(*keys, document.encode())

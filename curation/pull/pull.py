@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -77,29 +77,76 @@ async def pull(
         ServiceUnavailable: the service did not answer; what came is sealed.
         LawBroken: the service lists far less than the store has.
     """
-    started = datetime.now(UTC)
+
+    async def steps(work: ResourcePull) -> None:
+        for step in (work.begin, work.changes):
+            windows = await step()
+            on_plan(work.resource, sum(window.expected for window in windows))
+            await work.walk(windows)
+        await work.settle()
+
     with store.lock():
-        report = PullReport(store.next_sequence())
-        async with WebApi(url, politeness or Politeness()) as api:
+        return await _run(url, store, steps, resources, politeness, limits, on_page)
 
-            async def one(resource: str) -> None:
-                work = ResourcePull(
-                    api, store, resource, report.sequence, limits, lambda page: on_page(resource, page)
-                )
-                for step in (work.begin, work.changes):
-                    windows = await step()
-                    on_plan(resource, sum(window.expected for window in windows))
-                    await work.walk(windows)
-                await work.settle()
-                report.resources[resource] = work.finish()
 
-            try:
-                await all_or_first_error([one(resource) for resource in resources])
-            except BaseException as error:
-                record_failure(store, report, api, started, error)
-                raise
-            report.traffic = asdict(api.traffic)
-            store.record_run(report.sequence, run_manifest(report, api.source, started))
+async def verify(
+    url: str,
+    store: RecordStore,
+    *,
+    resources: Sequence[str] = RESOURCES,
+    politeness: Politeness | None = None,
+    limits: PullLimits | None = None,
+    on_page: Callable[[str, Page], None] = lambda resource, page: None,
+) -> PullReport:
+    """Check every part's digest, then compare counts with the service window by window.
+
+    What differs is walked: missing records are stored, deleted ones recorded. Arguments and errors are those of
+    :func:`pull`.
+
+    Raises:
+        StoreCorrupted: a part is not what its manifest says.
+    """
+
+    async def steps(work: ResourcePull) -> None:
+        for step in (work.begin, work.changes):
+            await work.walk(await step())
+        await work.settle(thorough=True)
+
+    with store.lock():
+        for resource in resources:
+            for part in store.parts(resource):
+                part.check()
+        return await _run(url, store, steps, resources, politeness, limits, on_page)
+
+
+async def _run(
+    url: str,
+    store: RecordStore,
+    steps: Callable[[ResourcePull], Awaitable[None]],
+    resources: Sequence[str],
+    politeness: Politeness | None,
+    limits: PullLimits | None,
+    on_page: Callable[[str, Page], None],
+) -> PullReport:
+    """One run over all resources at once, from its number to its manifest."""
+    started = datetime.now(UTC)
+    report = PullReport(store.next_sequence())
+    async with WebApi(url, politeness or Politeness()) as api:
+
+        async def one(resource: str) -> None:
+            work = ResourcePull(
+                api, store, resource, report.sequence, limits, lambda page: on_page(resource, page)
+            )
+            await steps(work)
+            report.resources[resource] = work.finish()
+
+        try:
+            await all_or_first_error([one(resource) for resource in resources])
+        except BaseException as error:
+            record_failure(store, report, api, started, error)
+            raise
+        report.traffic = asdict(api.traffic)
+        store.record_run(report.sequence, run_manifest(report, api.source, started))
     return report
 
 

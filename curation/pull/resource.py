@@ -103,6 +103,7 @@ class ResourcePull:
         self._spots = [Spot(**spot) for spot in self._cursor.get("unretrievable", [])]
         self._missing: set[str] = set()
         self._before = self.known.newest_id
+        self._newest_updated = self.known.newest_updated
         self._agreed = False
         self._started = datetime.now(UTC)
 
@@ -145,7 +146,14 @@ class ResourcePull:
             return []
         try:
             return await plan(
-                self.api, self.resource, self.known, self._spots, after, through, updated=updated, thorough=thorough
+                self.api,
+                self.resource,
+                self.known,
+                self._spots,
+                after,
+                through,
+                updated=updated,
+                thorough=thorough,
             )
         except FilterRefused as refusal:
             log.warning("%s: %s; falling back to a crawl by page number", self.resource, refusal)
@@ -173,7 +181,9 @@ class ResourcePull:
                 together.new += result.new
                 together.changed += result.changed
 
-        workers = [asyncio.create_task(work()) for _ in range(min(len(windows), self.api.politeness.connections))]
+        workers = [
+            asyncio.create_task(work()) for _ in range(min(len(windows), self.api.politeness.connections))
+        ]
         try:
             await asyncio.gather(*workers)
         finally:
@@ -208,7 +218,9 @@ class ResourcePull:
         """
         if self._before is None:
             return []
-        since = datetime.fromisoformat(self._cursor["changes_known_until"]) - CLOCK_SLACK
+        since = datetime.fromisoformat(self._cursor["changes_known_until"])
+        # A service whose `_updated` runs behind its clock is asked from the latest that it ever sent.
+        since = min(since, self._newest_updated or since) - CLOCK_SLACK
         windows = await self._plan(LOWEST, self._before, updated={"$gte": _rfc_1123(since)})
         if self.report.by_page_number:
             return []
@@ -267,7 +279,9 @@ class ResourcePull:
         if not missing:
             return
         live = self.known.count(LOWEST, self.report.newest_id or LOWEST)
-        if self.report.deleted + len(missing) > max(self.limits.least_deleted, self.limits.most_deleted * live):
+        if self.report.deleted + len(missing) > max(
+            self.limits.least_deleted, self.limits.most_deleted * live
+        ):
             raise LawBroken(
                 f"{self.resource}: the service no longer lists {len(missing)} of {live} records, more than a run "
                 "believes. Nothing was recorded as deleted. If they were deleted on purpose, run "

@@ -101,7 +101,7 @@ async def plan(
         # Fixed by the first count: the windows of one plan are of one size.
         size = largest or min(LARGEST_WINDOW, max(SMALLEST_WINDOW, found // (4 * api.politeness.connections)))
         limit = size if here * 2 <= found else RECOUNT_WINDOW
-        if not agree and max(found, here) <= limit or int(high, 16) - int(low, 16) <= 1:
+        if (not agree and max(found, here) <= limit) or int(high, 16) - int(low, 16) <= 1:
             return [Window(low, high, found, updated)]
         pieces = await _pieces(api, resource, known, low, high, found, here, size, updated)
         results = await asyncio.gather(*(examine(a, b, size) for a, b in pieces))
@@ -127,7 +127,9 @@ async def _pieces(
             return list(zip(bounds, bounds[1:], strict=False))
     # Ids crowd in time: the part of the range before the first and after the last document is cut off first.
     where = Window(low, high, 0, updated).where(low)
-    first, last = await asyncio.gather(_edge(api, resource, where, "_id"), _edge(api, resource, where, "-_id"))
+    first, last = await asyncio.gather(
+        _edge(api, resource, where, "_id"), _edge(api, resource, where, "-_id")
+    )
     inner_low = max(low, f"{int(first, 16) - 1:024x}") if first else low
     inner_high = min(high, last) if last else high
     if inner_low >= inner_high:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -46,6 +46,12 @@ class Known:
     def newest_id(self) -> str | None:
         """The highest id ever stored; ``None`` for an empty store."""
         return max((part.manifest["last_id"] for part in self._parts), default=None)
+
+    @property
+    def newest_updated(self) -> datetime | None:
+        """The latest ``_updated`` ever stored; ``None`` for an empty store."""
+        seconds = [part.manifest["newest_updated"] for part in self._parts if part.manifest["newest_updated"]]
+        return datetime.fromtimestamp(max(seconds), UTC) if seconds else None
 
     def etags(self, ids: Sequence[str]) -> dict[str, str]:
         """Etags of the newest stored versions of those of ``ids`` that are live."""
@@ -91,7 +97,9 @@ class Known:
     def landmarks(self, after: str, through: str, pieces: int) -> list[str]:
         """At most ``pieces - 1`` known ids strictly inside the range that cut it into pieces of similar size."""
         overlapping = self._overlapping(after, through, open_low=True)
-        inside = sorted({p.manifest["last_id"] for p in overlapping if after < p.manifest["last_id"] < through})
+        inside = sorted(
+            {p.manifest["last_id"] for p in overlapping if after < p.manifest["last_id"] < through}
+        )
         if len(inside) < pieces and sum(part.manifest["documents"] for part in overlapping) <= CACHED_ROWS:
             inside = [record_id for record_id in self.ids(after, through) if record_id != through]
         return sorted({inside[len(inside) * i // pieces] for i in range(1, pieces)} if inside else ())
@@ -107,7 +115,9 @@ class Known:
             updated = keys.column("updated").cast(pa.int64())
             rows = pc.and_(pc.greater_equal(updated, floor), pc.less_equal(keys.column("record_id"), through))
             for record_id, time in zip(
-                keys.column("record_id").filter(rows).to_pylist(), updated.filter(rows).to_pylist(), strict=True
+                keys.column("record_id").filter(rows).to_pylist(),
+                updated.filter(rows).to_pylist(),
+                strict=True,
             ):
                 newest[record_id] = max((part.sequence, time), newest.get(record_id, (-1, -1)))
         return sum(
@@ -125,7 +135,9 @@ class Known:
             part.sequence
             for part in self._overlapping(record_id, record_id)
             if pc.any(
-                pc.and_(pc.equal(self._keys(part).column("record_id"), record_id), self._keys(part).column("new"))
+                pc.and_(
+                    pc.equal(self._keys(part).column("record_id"), record_id), self._keys(part).column("new")
+                )
             ).as_py()
         ]
         live = bool(births) and max(births) > self._deletions[record_id]

@@ -97,7 +97,9 @@ class Part:
             raise StoreCorrupted(f"{manifest_path}: format {manifest['format']}, this version reads {FORMAT}")
         part = cls(manifest_path.with_suffix(".parquet"), manifest)
         if not part.path.is_file():
-            raise StoreCorrupted(f"{part.path}: missing, but {manifest_path.name} says it is sealed; restore it")
+            raise StoreCorrupted(
+                f"{part.path}: missing, but {manifest_path.name} says it is sealed; restore it"
+            )
         return part
 
     def check(self) -> None:
@@ -126,7 +128,9 @@ class Part:
         try:
             return pq.read_table(self.path, columns=columns, schema=PART_SCHEMA, memory_map=False)
         except (pa.ArrowException, OSError) as error:
-            raise StoreCorrupted(f"{self.path}: cannot be read ({error}); restore it from a backup") from error
+            raise StoreCorrupted(
+                f"{self.path}: cannot be read ({error}); restore it from a backup"
+            ) from error
 
 
 def file_sha256(path: Path) -> str:

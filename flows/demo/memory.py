@@ -67,7 +67,7 @@ class MemoryCollection(Collection):
 
     def find(  # type: ignore[override]
         self,
-        filter: Any = None,  # noqa: A002 - pymongo's name
+        filter: Any = None,
         projection: Any = None,
         skip: int = 0,
         limit: int = 0,
@@ -91,7 +91,7 @@ class MemoryCollection(Collection):
             # This copies them as well.
             return [make_datetime_timezone_aware_in_document(document) for document in documents]
 
-    def count_documents(self, filter: Any, **options: Any) -> int:  # noqa: A002 - pymongo's name
+    def count_documents(self, filter: Any, **options: Any) -> int:
         """As pymongo's."""
         with self._lock:
             selected = None if options else self._selected(filter)
@@ -108,7 +108,7 @@ class MemoryCollection(Collection):
         ids = [document["_id"] for document in super()._get_dataset(spec, keys, {"_id": 1}, dict)]
         return [self._store[_id] for _id in ids[part]]
 
-    def _iter_documents(self, filter: Document) -> Iterator[Document]:  # noqa: A002 - mongomock's name
+    def _iter_documents(self, filter: Document) -> Iterator[Document]:
         if not filter:
             return iter(list(self._store.documents))
         selected = self._selected(filter)

@@ -12,8 +12,8 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
-from email.utils import format_datetime, parsedate_to_datetime
 from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from random import Random
 from typing import Any
 
@@ -108,9 +108,7 @@ class FastApi:
             times = {key: int(parsedate_to_datetime(value).timestamp()) for key, value in updated.items()}
             documents = self._documents[resource]
             chosen = [
-                i
-                for i in chosen
-                if times.get("$gte", 0) <= documents[i][1] < times.get("$lt", 1 << 62)
+                i for i in chosen if times.get("$gte", 0) <= documents[i][1] < times.get("$lt", 1 << 62)
             ]
         return chosen
 
@@ -203,11 +201,15 @@ def random_faults(seed: int, rate: float) -> Callable[[int], str | None]:
     return fault
 
 
-def make_document(resource: str, number: int, *, second: int = 0, version: int = 0, checksum: int | None = None) -> dict[str, Any]:
+def make_document(
+    resource: str, number: int, *, second: int = 0, version: int = 0, checksum: int | None = None
+) -> dict[str, Any]:
     """A small valid-looking document; ``number`` makes its id, ``second`` its creation time since 2018."""
     created = 1_514_764_800 + second
     stamp = format_datetime(datetime.fromtimestamp(created + version, UTC), usegmt=True)
-    md5 = hashlib.md5(f"{resource}/{number if checksum is None else checksum}".encode(), usedforsecurity=False)
+    md5 = hashlib.md5(
+        f"{resource}/{number if checksum is None else checksum}".encode(), usedforsecurity=False
+    )
     document: dict[str, Any] = {
         "_id": f"{created:08x}{number:016x}",
         "_created": format_datetime(datetime.fromtimestamp(created, UTC), usegmt=True),

@@ -1,0 +1,305 @@
+"""The command line: translates options into calls, and errors into exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+
+from curation import errors
+from flows.settings import Settings, load_settings
+
+EXIT_CODES: dict[type[errors.SnapshotError], int] = {
+    errors.UsageError: 2,
+    errors.LockedError: 3,
+    errors.ServiceUnavailable: 4,
+    errors.LawBroken: 5,
+}
+"""Anything else is 1; nothing wrong, also nothing to do, is 0."""
+
+app = typer.Typer(
+    name="mriqc-snapshot",
+    help="Keep a trustworthy, versioned, citable copy of the MRIQC Web-API's database.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+console = Console()
+
+ApiUrl = Annotated[
+    str | None, typer.Option("--api-url", help="Base address of the Web-API.", show_default=False)
+]
+Store = Annotated[
+    Path | None, typer.Option("--store", help="Folder of the record store.", show_default=False)
+]
+Dataset = Annotated[
+    Path | None, typer.Option("--dataset", help="Folder of the DataLad dataset.", show_default=False)
+]
+Resources = Annotated[
+    list[str] | None,
+    typer.Option("--resource", help="T1w, T2w, bold or rating; again for more.", show_default=False),
+]
+Connections = Annotated[
+    int | None, typer.Option("--connections", help="Requests under way at once.", show_default="4")
+]
+Rate = Annotated[
+    float | None,
+    typer.Option("--rate", help="Requests a second, 0 for no limit.", show_default="10, none on loopback"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@app.command(epilog="Example: mriqc-snapshot pull --api-url https://mriqc.nimh.nih.gov/api/v1 --store store")
+def pull(
+    api_url: ApiUrl = None,
+    store: Store = None,
+    resource: Resources = None,
+    connections: Connections = None,
+    rate: Rate = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the record store up to date with the Web-API."""
+    from curation.pull import pull as run_pull
+    from curation.store import RecordStore
+    from flows.progress import show_progress
+
+    settings = load_settings(
+        api_url=api_url, store=store, resources=_several(resource), connections=connections, rate=rate
+    )
+    with show_progress() as progress:
+        report = asyncio.run(
+            run_pull(
+                settings.api_url,
+                RecordStore(settings.store),
+                resources=settings.resources,
+                politeness=settings.politeness,
+                limits=settings.limits,
+                on_page=progress.page,
+                on_plan=progress.expect,
+            )
+        )
+    _print_pull(report, as_json)
+
+
+@app.command(
+    epilog="Example: mriqc-snapshot verify --api-url https://mriqc.nimh.nih.gov/api/v1 --store store"
+)
+def verify(
+    api_url: ApiUrl = None,
+    store: Store = None,
+    resource: Resources = None,
+    connections: Connections = None,
+    rate: Rate = None,
+    accept_deletions: Annotated[
+        bool, typer.Option("--accept-deletions", help="Believe any number of deletions upstream.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check the store's digests, recount it against the Web-API window by window, and record deletions."""
+    from curation.pull.pull import verify as run_verify
+    from curation.store import RecordStore
+    from flows.progress import show_progress
+
+    settings = load_settings(
+        api_url=api_url,
+        store=store,
+        resources=_several(resource),
+        connections=connections,
+        rate=rate,
+        most_deleted=1.0 if accept_deletions else None,
+    )
+    with show_progress() as progress:
+        report = asyncio.run(
+            run_verify(
+                settings.api_url,
+                RecordStore(settings.store),
+                resources=settings.resources,
+                politeness=settings.politeness,
+                limits=settings.limits,
+                on_page=progress.page,
+            )
+        )
+    _print_pull(report, as_json)
+
+
+@app.command(epilog="Example: mriqc-snapshot curate --store store --out tables")
+def curate(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the tables.")],
+    store: Store = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make all tables from the record store in a plain folder; no network, no DataLad."""
+    from curation.curate import curate as run_curate
+    from curation.store import RecordStore
+
+    settings = load_settings(store=store)
+    record_store = RecordStore(_existing_store(settings.store))
+    with record_store.lock():
+        report = run_curate(record_store, out, on_stage=_say)
+    _print_snapshot(report.snapshot, as_json)
+    _say(f"tables are in {out}")
+
+
+@app.command(epilog="Example: mriqc-snapshot nightly --store store --dataset mriqc-snapshot")
+def nightly(
+    api_url: ApiUrl = None,
+    store: Store = None,
+    dataset: Dataset = None,
+    resource: Resources = None,
+    connections: Connections = None,
+    rate: Rate = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the whole night: pull, curate, commit to the DataLad dataset."""
+    settings = load_settings(
+        api_url=api_url,
+        store=store,
+        dataset=dataset,
+        resources=_several(resource),
+        connections=connections,
+        rate=rate,
+    )
+    report = _run_night(settings)
+    if as_json:
+        _print_json({"commit": report.published.commit, **report.published.snapshot})
+        return
+    _print_pull(report.pulled, as_json)
+    _print_snapshot(report.published.snapshot, as_json)
+    commit = report.published.commit
+    _say(f"commit {commit[:10]} in {settings.dataset}" if commit else "nothing new, no commit")
+
+
+@app.command(epilog="Example: mriqc-snapshot serve-demo --port 8080 --load T1w.jsonl.gz --token secret")
+def serve_demo(
+    port: Annotated[int, typer.Option("--port", help="Port on loopback; 0 for any free one.")] = 8080,
+    load: Annotated[
+        list[Path] | None,
+        typer.Option("--load", help="JSON lines of documents (.gz, .zst too) instead of the corpus."),
+    ] = None,
+    token: Annotated[str, typer.Option("--token", help="What POST needs in Authorization.")] = "demo",
+    mongo_uri: Annotated[
+        str | None,
+        typer.Option("--mongo-uri", help="A MongoDB to work on instead of memory.", show_default=False),
+    ] = None,
+    empty: Annotated[bool, typer.Option("--empty", help="Start without the demo corpus.")] = False,
+) -> None:
+    """Serve the embedded Web-API, with the demo corpus or with given documents."""
+    serve = _demo_module("flows.demo.serve")
+    serve.serve(port=port, files=load or [], token=token, mongo_uri=mongo_uri, empty=empty, say=_say)
+
+
+@app.command(epilog="Example: mriqc-snapshot demo --dir demo")
+def demo(
+    folder: Annotated[Path, typer.Option("--dir", help="Where everything goes.")] = Path("snapshots/demo"),
+) -> None:
+    """Run two nights against the embedded Web-API and show what came out."""
+    _demo_module("flows.demo.demo").run(folder, night=_run_night, console=console)
+
+
+def _run_night(settings: Settings) -> Any:
+    """One night with progress; Prefect's import, which is slow, only happens here."""
+    from flows.progress import show_progress
+
+    if not sys.stderr.isatty():
+        os.environ.setdefault("PREFECT_LOGGING_COLORS", "false")
+    from flows.nightly import nightly as run_nightly
+
+    with show_progress():
+        return run_nightly(settings)
+
+
+def _demo_module(name: str) -> Any:
+    """A module of the embedded Web-API, whose libraries come with the extra ``demo``."""
+    from importlib import import_module
+
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise errors.UsageError(
+            f"{error.name} is not installed; the embedded Web-API needs: pip install 'mriqc-snapshot[demo]'"
+        ) from error
+
+
+def _several(values: list[str] | None) -> tuple[str, ...] | None:
+    return tuple(values) if values else None
+
+
+def _existing_store(path: Path) -> Path:
+    if not (path / "store.json").exists():
+        raise errors.UsageError(f"{path}: no record store (no store.json); `mriqc-snapshot pull` makes one")
+    return path
+
+
+def _say(text: str) -> None:
+    """Words for a person; what a program reads goes to standard output."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n")
+
+
+def _print_pull(report: Any, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from flows.views import pull_table
+
+    if as_json:
+        _print_json(asdict(report))
+    else:
+        console.print(pull_table(report))
+
+
+def _print_snapshot(snapshot: dict[str, Any], as_json: bool) -> None:
+    from flows.views import snapshot_table
+
+    if as_json:
+        _print_json(snapshot)
+    else:
+        console.print(snapshot_table(snapshot))
+
+
+def main() -> NoReturn:
+    """The console script: exit codes of the design, one line for an error that was foreseen."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    # `timeout` and service managers end a run with SIGTERM: what came is sealed as for Ctrl-C.
+    signal.signal(signal.SIGTERM, _terminate)
+    code = _exit_code(lambda: app(standalone_mode=False))
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _terminate(_number: int, _frame: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _exit_code(run: Callable[[], Any]) -> int:
+    import click
+
+    try:
+        result = run()
+    except errors.SnapshotError as error:
+        _say(f"mriqc-snapshot: {error}")
+        return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        _say("mriqc-snapshot: interrupted; what came is sealed, run the command again to go on")
+        return 130
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    main()

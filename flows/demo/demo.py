@@ -1,0 +1,111 @@
+"""What ``demo`` does: two nights against the embedded Web-API, and what to look at afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bson import ObjectId
+from rich.console import Console
+
+from curation.errors import UsageError
+from flows.demo.corpus import make_corpus, second_night, write_truth
+from flows.demo.load import load_documents
+from flows.demo.server import DemoServer, database, make_app
+from flows.settings import Settings, load_settings
+from flows.views import pull_table, snapshot_table
+
+_OURS = "demo-corpus-truth.jsonl"
+
+
+def run(folder: Path, *, night: Callable[[Settings], Any], console: Console) -> None:
+    """Run the demonstration in ``folder``, which is made anew.
+
+    Args:
+        folder: a folder that does not exist, is empty, or holds an earlier demonstration.
+        night: runs one night with given settings.
+        console: where to print.
+
+    Raises:
+        UsageError: the folder holds something else.
+    """
+    _clear(folder)
+    folder.mkdir(parents=True)
+    # Runs of the demonstration do not belong into the history of the Prefect that somebody works with.
+    os.environ.setdefault("PREFECT_HOME", str((folder / "prefect").absolute()))
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    console.print("Making the demo corpus and serving it on a loopback port ...")
+    corpus = make_corpus()
+    write_truth(corpus, folder / _OURS)
+    app = make_app(token="demo")
+    db = database(app)
+    for resource, documents in corpus.documents.items():
+        load_documents(db, resource, documents)
+    with DemoServer(app) as server:
+        settings = load_settings(api_url=server.url, store=folder / "store", dataset=folder / "dataset")
+        console.rule("First night")
+        console.print(
+            "Pull everything, make the tables, commit them (Prefect's own server has to start first) ..."
+        )
+        _show(night(settings), console)
+        _change(db, corpus)
+        console.rule("Second night: some records were added, changed, deleted")
+        _show(night(settings), console)
+        console.rule("Third night: nothing happened")
+        _show(night(settings), console)
+    _show_ways(folder, console)
+
+
+def _clear(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / _OURS).exists()):
+        raise UsageError(f"{folder}: holds something that is no earlier demonstration; choose another --dir")
+    for path in [folder, *(p for p in folder.rglob("*") if p.is_dir() and not p.is_symlink())]:
+        path.chmod(0o700)  # git-annex makes its folders read-only
+    shutil.rmtree(folder)
+
+
+def _change(db: Any, corpus: Any) -> None:
+    """What happens upstream between the first night and the second."""
+    changes = second_night(corpus)
+    for resource, documents in changes.added.items():
+        load_documents(db, resource, documents)
+    for resource, ids in changes.deleted.items():
+        for record_id in ids:
+            db[resource].delete_one({"_id": ObjectId(record_id)})
+    for resource, documents in changes.changed.items():
+        for document in documents:
+            db[resource].delete_one({"_id": ObjectId(document["_id"])})
+        load_documents(db, resource, documents)
+
+
+def _show(report: Any, console: Console) -> None:
+    console.print(pull_table(report.pulled))
+    console.print(snapshot_table(report.published.snapshot))
+    commit = report.published.commit
+    console.print(f"Commit {commit[:10]}" if commit else "Nothing new: no commit")
+
+
+def _show_ways(folder: Path, console: Console) -> None:
+    dataset = folder / "dataset"
+    # As typed in the folder where `make demo` ran: the virtual environment need not be active.
+    bin_folder = Path(os.path.relpath(sys.prefix)) / "bin" if sys.prefix != sys.base_prefix else Path()
+    read = f"import pandas; print(pandas.read_csv('{dataset}/csv/T1w.csv').describe().T)"
+    ways = {
+        "Read a table": f'{bin_folder / "python"} -c "{read}"',
+        "See what changed between the nights, and how it was made": f"git -C {dataset} log --stat",
+        "Follow one record": f"grep 2017 {dataset}/audit/records.csv | head -n 3",
+    }
+    console.rule("What to look at")
+    console.print(f"Tables:               {dataset}/csv/ and {dataset}/parquet/", highlight=False)
+    console.print(f"Fate of every record: {dataset}/audit/records.csv", highlight=False)
+    console.print(f"Planted defects:      {folder / _OURS}", highlight=False)
+    console.print("\nThree things to try next:", highlight=False)
+    for number, (what, command) in enumerate(ways.items(), 1):
+        console.print(f"{number}. {what}", highlight=False)
+        console.print(f"   {command}", markup=False, highlight=False, soft_wrap=True)
