@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -269,36 +268,20 @@ def _print_snapshot(snapshot: dict[str, Any], as_json: bool) -> None:
 
 
 def main() -> NoReturn:
-    """The console script: exit codes of the design, one line for an error that was foreseen."""
+    """The console script: wrong usage exits 2 (Typer's own), what was foreseen exits as the design says, in a line."""
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
-    # `timeout` and service managers end a run with SIGTERM: what came is sealed as for Ctrl-C.
-    signal.signal(signal.SIGTERM, _terminate)
-    code = _exit_code(lambda: app(standalone_mode=False))
-    sys.stdout.flush()
-    sys.exit(code)
-
-
-def _terminate(_number: int, _frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _exit_code(run: Callable[[], Any]) -> int:
-    import click
-
+    # `timeout` and service managers end a run with SIGTERM: what came is sealed, as for Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
-        result = run()
+        app()
     except errors.SnapshotError as error:
         _say(f"mriqc-snapshot: {error}")
-        return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        _say("mriqc-snapshot: interrupted; what came is sealed, run the command again to go on")
-        return 130
-    return result if isinstance(result, int) else 0
+        sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))
+    sys.exit(0)
+
+
+def _interrupt(_number: int, _frame: Any) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -53,7 +53,11 @@ def _only_when_away(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> 
 
 
 # Arguments are live objects (a client, a store): nothing to hash, nothing to keep.
-_stage = {"cache_policy": NO_CACHE, "persist_result": False, "retry_condition_fn": _only_when_away}
+_stage: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "persist_result": False,
+    "retry_condition_fn": _only_when_away,
+}
 
 
 @task(task_run_name="plan {resource}", **_stage)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from curation.pull.pages import Page
 
@@ -56,7 +56,7 @@ class _Bars(PullProgress):
     def __init__(self, bars: Progress) -> None:
         super().__init__()
         self._bars = bars
-        self._tasks: dict[str, int] = {}
+        self._tasks: dict[str, TaskID] = {}
 
     def expect(self, resource: str, documents: int) -> None:
         super().expect(resource, documents)

@@ -111,7 +111,10 @@ def load_settings(**options: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        )
         raise UsageError(f"settings: {problems}") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"{SETTINGS_FILE}: {error}") from None

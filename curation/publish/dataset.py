@@ -187,7 +187,7 @@ class SnapshotDataset:
             raise DatasetError(f"{self.path}: not all was committed, the first is {changes[0]!r}")
         for name in names:
             path = self.path / name
-            annexed = path.is_symlink() and "annex/objects" in os.readlink(path)
+            annexed = path.is_symlink() and "annex/objects" in str(path.readlink())
             if "/" in name and not annexed:
                 raise DatasetError(f"{path}: expected to be annexed; does .gitattributes say so?")
             if not path.exists():

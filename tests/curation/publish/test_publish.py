@@ -1,0 +1,222 @@
+"""The snapshot dataset: laid out by the procedure, committed to once a night, recovered without a person."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pyarrow.csv
+import pytest
+
+from curation.errors import DatasetError, LockedError
+from curation.publish import SnapshotDataset, publish
+from curation.publish.commands import datalad, git
+from curation.store import RecordStore
+from tests.support.fast_api import FastApi, make_document
+from tests.support.night import run_night
+
+
+@pytest.fixture(scope="module")
+def service():
+    """Thirty T1w records, two of them of one image."""
+    documents = [make_document("T1w", i, second=i * 1000, checksum=min(i, 28)) for i in range(30)]
+    with FastApi({"T1w": documents}) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def first_night(service: FastApi, tmp_path_factory: pytest.TempPathFactory):
+    """A folder with a store and a dataset after one night, and what the night reported."""
+    folder = tmp_path_factory.mktemp("first")
+    return folder, run_night(service.url, folder / "store", folder / "dataset")
+
+
+@pytest.fixture
+def night(first_night, tmp_path: Path):
+    """A store and a dataset after one night, of the test's own."""
+    folder, report = first_night
+    for name in ("store", "dataset"):
+        shutil.copytree(folder / name, tmp_path / name, symlinks=True)
+    return RecordStore(tmp_path / "store"), SnapshotDataset(tmp_path / "dataset"), report
+
+
+def log(path: Path, form: str) -> str:
+    return git(path, "log", "-1", f"--format={form}").strip()
+
+
+def test_first_night_commits_annexed_tables_and_text_in_git(night) -> None:
+    _, dataset, report = night
+    assert report.commit == log(dataset.path, "%H")
+    key = (dataset.path / "csv" / "T1w.csv").readlink().name
+    assert key.startswith("MD5E-s") and key.endswith(".csv")
+    assert (dataset.path / "audit" / "records.csv").is_symlink()
+    assert not (dataset.path / "snapshot.json").is_symlink()
+    assert json.loads((dataset.path / "snapshot.json").read_bytes()) == report.snapshot
+    assert (dataset.path / "README.md").is_file() and (dataset.path / "LICENSE").is_file()
+    assert git(dataset.path, "config", "gc.auto").strip() == "0"
+
+
+def test_commit_tells_counts_and_newest_record(night) -> None:
+    _, dataset, _ = night
+    message = log(dataset.path, "%B")
+    assert "30 records received (+30)" in message
+    assert "T1w: 30 received (+30), 29 representatives (+29), 1 duplicates (+1)" in message
+    assert log(dataset.path, "%aI") == "2018-01-01T08:03:20+00:00"  # second 29,000 of 2018
+    assert log(dataset.path, "%cI") > "2026"
+
+
+def test_nothing_new_no_commit(night, service: FastApi) -> None:
+    store, dataset, report = night
+    requests = len(service.requests)
+    again = run_night(service.url, store.path, dataset.path)
+    assert again.commit is None
+    assert log(dataset.path, "%H") == report.commit
+    assert len(service.requests) - requests <= 12
+    assert not dataset.staging.exists()
+
+
+def test_run_record_can_be_rerun_by_datalad(night) -> None:
+    _, dataset, report = night
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    program = [sys.executable, "-c", "from datalad.cli.main import main; main()"]
+    done = subprocess.run(
+        [*program, "rerun"],
+        cwd=dataset.path,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "mriqc-snapshot curate --store {store} --out ." in log(dataset.path, "%B")
+    assert log(dataset.path, "%H") == report.commit  # the same bytes: nothing to save
+    assert git(dataset.path, "status", "--porcelain") == ""
+
+
+def test_clone_and_get(night, tmp_path: Path) -> None:
+    _, dataset, _ = night
+    datalad(tmp_path, "clone", str(dataset.path), "clone")
+    assert not (tmp_path / "clone" / "csv" / "T1w.csv").exists()
+    datalad(tmp_path / "clone", "get", "csv/T1w.csv")
+    assert pyarrow.csv.read_csv(tmp_path / "clone" / "csv" / "T1w.csv").num_rows == 29
+
+
+def test_clone_and_published_files_do_not_say_where_the_store_is(night, tmp_path: Path) -> None:
+    store, dataset, _ = night
+    datalad(tmp_path, "clone", str(dataset.path), "clone")
+    for name in git(tmp_path / "clone", "ls-files").split():
+        file = tmp_path / "clone" / name
+        if file.is_file():
+            assert str(store.path).encode() not in file.read_bytes(), name
+    assert str(store.path) not in git(tmp_path / "clone", "log", "--format=%B")
+
+
+@pytest.mark.parametrize("moment", ["moved", "staged", "half-created"])
+def test_dirty_dataset_of_a_killed_run_is_recovered(
+    night, service: FastApi, tmp_path: Path, moment: str
+) -> None:
+    store, dataset, report = night
+    if moment == "half-created":
+        fresh = SnapshotDataset(tmp_path / "other")
+        unfinished = tmp_path / ".other.creating"
+        datalad(tmp_path, "create", str(unfinished))
+        (unfinished / ".git" / "index.lock").touch()
+        assert run_night(service.url, store.path, fresh.path).commit
+        assert not unfinished.exists()
+        return
+    (dataset.path / ".git" / "mriqc-snapshot" / "in-progress").touch()
+    table = dataset.path / "csv" / "T1w.csv"
+    table.unlink()
+    table.write_text("half")
+    (dataset.path / "csv" / "new.csv").write_text("new")
+    if moment == "staged":
+        git(dataset.path, "add", "snapshot.json")
+        (dataset.path / ".git" / "index.lock").touch()
+    assert run_night(service.url, store.path, dataset.path).commit is None
+    assert log(dataset.path, "%H") == report.commit
+    assert git(dataset.path, "status", "--porcelain") == ""
+
+
+def test_changes_of_a_person_are_not_thrown_away(night) -> None:
+    _, dataset, _ = night
+    (dataset.path / "README.md").write_text("mine")
+    with dataset.lock(), pytest.raises(DatasetError, match=r"README\.md.*commit or discard"):
+        dataset.prepare()
+    assert (dataset.path / "README.md").read_text() == "mine"
+
+
+def test_files_of_a_person_are_neither_committed_nor_removed(night, service: FastApi) -> None:
+    store, dataset, _ = night
+    (dataset.path / "notes.txt").write_text("mine")
+    service.put("T2w", make_document("T2w", 1))
+    assert run_night(service.url, store.path, dataset.path).commit
+    assert git(dataset.path, "status", "--porcelain").split() == ["??", "notes.txt"]
+    service.delete("T2w", make_document("T2w", 1)["_id"])
+
+
+def test_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "thesis.doc").touch()
+    dataset = SnapshotDataset(tmp_path / "dataset")
+    with dataset.lock(), pytest.raises(DatasetError, match="not empty and not a dataset"):
+        dataset.prepare()
+    assert [p.name for p in dataset.path.iterdir()] == ["thesis.doc"]
+
+
+def test_second_run_is_kept_out(tmp_path: Path) -> None:
+    first, second = SnapshotDataset(tmp_path / "dataset"), SnapshotDataset(tmp_path / "dataset")
+    with first.lock(), pytest.raises(LockedError, match="another run"), second.lock():
+        pass
+
+
+def test_a_command_that_outlives_its_run_is_waited_for(night, service: FastApi) -> None:
+    store, dataset, _ = night
+    lock = dataset.path / ".git" / "mriqc-snapshot" / "writing.lock"
+    orphan = subprocess.Popen(["flock", str(lock), "sleep", "1"])
+    try:
+        while not lock.exists() or subprocess.run(["flock", "-n", str(lock), "true"]).returncode == 0:
+            assert orphan.poll() is None
+        service.put("T2w", make_document("T2w", 1))
+        assert run_night(service.url, store.path, dataset.path).commit
+        assert orphan.wait(10) == 0
+    finally:
+        orphan.kill()
+        service.delete("T2w", make_document("T2w", 1)["_id"])
+
+
+def test_failed_command_names_itself_and_what_it_said(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"git rev-parse HEAD .*exit code 128.*not a git repository"):
+        git(tmp_path, "rev-parse", "HEAD")
+
+
+def test_commits_without_an_identity(
+    service: FastApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "empty"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    (tmp_path / "empty").touch()
+    assert run_night(service.url, tmp_path / "store", tmp_path / "dataset").commit
+    assert log(tmp_path / "dataset", "%an <%ae>") == "mriqc-snapshot <mriqc-snapshot@localhost>"
+
+
+def test_law_broken_publishes_nothing(night, monkeypatch: pytest.MonkeyPatch) -> None:
+    from curation import curate
+    from curation.errors import LawBroken
+
+    store, dataset, report = night
+    decide = curate.decide
+
+    def losing(*arguments):
+        fates = decide(*arguments)
+        return type(fates)(fates.ledger, fates.rows, fates.received + 1, fates.withdrawn)
+
+    monkeypatch.setattr(curate, "decide", losing)
+    with pytest.raises(LawBroken, match="law 1"):
+        publish(store, dataset)
+    assert log(dataset.path, "%H") == report.commit
+    assert git(dataset.path, "status", "--porcelain") == ""

@@ -1,0 +1,161 @@
+"""The night as its users meet it: Prefect flow, embedded Web-API (Eve), DataLad dataset."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Lock
+
+import pyarrow.csv
+import pytest
+from bson import ObjectId
+
+from curation.publish import SnapshotDataset
+from curation.publish.commands import git
+from flows.demo.corpus import make_corpus, second_night
+from flows.demo.load import load_documents
+from flows.demo.server import DemoServer, database, make_app
+from flows.settings import load_settings
+from tests.conftest import REPOSITORY
+
+
+class Upstream:
+    """The embedded Web-API with the demo corpus, counting its requests."""
+
+    def __init__(self) -> None:
+        self.app = make_app(token="t")
+        self.db = database(self.app)
+        self.corpus = make_corpus()
+        for resource, documents in self.corpus.documents.items():
+            load_documents(self.db, resource, documents)
+        self.requests, self._lock = 0, Lock()
+
+    def __call__(self, environ, start_response):
+        with self._lock:
+            self.requests += 1
+        return self.app(environ, start_response)
+
+    def next_day(self) -> tuple[int, int]:
+        """Add, change and delete records; returns how many were added and deleted."""
+        changes = second_night(self.corpus)
+        for resource, ids in changes.deleted.items():
+            self.db[resource].delete_many({"_id": {"$in": [ObjectId(i) for i in ids]}})
+        for resource, documents in changes.changed.items():
+            self.db[resource].delete_many({"_id": {"$in": [ObjectId(d["_id"]) for d in documents]}})
+            load_documents(self.db, resource, documents)
+        for resource, documents in changes.added.items():
+            load_documents(self.db, resource, documents)
+        return sum(map(len, changes.added.values())), sum(map(len, changes.deleted.values()))
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Upstream:
+    return Upstream()
+
+
+@pytest.fixture(scope="module")
+def url(upstream: Upstream) -> Iterator[str]:
+    with DemoServer(upstream) as server:
+        yield server.url
+
+
+def nightly(url: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """The night's command in a process of its own."""
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "flows.cli",
+            "nightly",
+            "--api-url",
+            url,
+            "--store",
+            "store",
+            "--dataset",
+            "data",
+            *more,
+        ],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "MRIQC_SNAPSHOT_TASK_RETRIES": "0"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_three_nights(upstream: Upstream, url: str, tmp_path: Path) -> None:
+    """First everything, then what changed, then nothing, each by the command and from one another's state."""
+    first = nightly(url, tmp_path, "--json")
+    assert first.returncode == 0, first.stderr
+    tables = json.loads(first.stdout)["tables"]
+    without = {
+        r: sum(
+            p.resource == r and p.defect in ("missing-checksum", "malformed-checksum")
+            for p in upstream.corpus.truth
+        )
+        for r in tables
+    }
+    for resource, documents in upstream.corpus.documents.items():
+        counts = tables[resource]
+        assert counts["received"] == len(documents)
+        assert counts["quarantined"] == without[resource]
+        assert counts["received"] == sum(counts[kind] for kind in counts if kind != "received")
+        rows = pyarrow.csv.read_csv(tmp_path / "data" / "csv" / f"{resource}.csv")
+        assert rows.num_rows == counts["representatives"]
+
+    added, deleted = upstream.next_day()
+    second = nightly(url, tmp_path, "--json")
+    assert second.returncode == 0, second.stderr
+    after = json.loads(second.stdout)["tables"]
+    assert sum(c["received"] for c in after.values()) == sum(c["received"] for c in tables.values()) + added
+    assert sum(c["withdrawn"] for c in after.values()) == deleted
+    ledger = pyarrow.csv.read_csv(tmp_path / "data" / "audit" / "records.csv").to_pylist()
+    served = {
+        (resource, str(document["_id"])): document["_etag"]
+        for resource in tables
+        for document in upstream.db[resource].find({})
+    }
+    assert {(row["resource"], row["record_id"]): row["etag"] for row in ledger} == served
+
+    before = upstream.requests
+    third = nightly(url, tmp_path)
+    assert third.returncode == 0, third.stderr
+    assert "nothing new, no commit" in third.stderr
+    # Four resources: the newest record, what was updated lately (a page of the newest), the overlap's count.
+    assert upstream.requests - before <= 20
+    assert git(tmp_path / "data", "log", "--format=%s").count("RUNCMD") == 2
+
+
+def test_operator_finds_stages_logs_and_counts_in_prefect(url: str, tmp_path: Path) -> None:
+    from prefect.client.orchestration import get_client
+
+    from flows.nightly import nightly as run_night
+
+    settings = load_settings(api_url=url, store=tmp_path / "store", dataset=tmp_path / "data", task_retries=0)
+    run_night(settings)
+    with get_client(sync_client=True) as client:
+        flow_run = client.read_flow_runs()[0]
+        tasks = {run.name: run.state_name for run in client.read_task_runs()}
+        artifact = client.read_artifacts()[0]
+    assert flow_run.name.startswith("night of 20") and flow_run.state_name == "Completed"
+    assert (
+        tasks["plan bold"] == tasks["walk bold, windows 1 of 1"] == tasks["curate and commit"] == "Completed"
+    )
+    assert artifact.key == "night" and "| bold | " in str(artifact.data)
+
+
+def test_second_run_on_a_dataset_exits_3(url: str, tmp_path: Path) -> None:
+    with SnapshotDataset(tmp_path / "data").lock():
+        done = nightly(url, tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert "another run works on this dataset" in done.stderr
+
+
+def test_service_that_is_away_exits_4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MRIQC_SNAPSHOT_ATTEMPTS", "1")
+    done = nightly("http://127.0.0.1:9/api/v1", tmp_path)
+    assert done.returncode == 4, done.stderr
+    assert "cannot connect" in done.stderr
