@@ -74,6 +74,7 @@ def pull(
     settings = load_settings(
         api_url=api_url, store=store, resources=_several(resource), connections=connections, rate=rate
     )
+    _plain_logs()
     with show_progress() as progress:
         report = asyncio.run(
             run_pull(
@@ -116,6 +117,7 @@ def verify(
         rate=rate,
         most_deleted=1.0 if accept_deletions else None,
     )
+    _plain_logs()
     with show_progress() as progress:
         report = asyncio.run(
             run_verify(
@@ -140,6 +142,7 @@ def curate(
     from curation.curate import curate as run_curate
     from curation.store import RecordStore
 
+    _plain_logs()
     settings = load_settings(store=store)
     record_store = RecordStore(_existing_store(settings.store))
     with record_store.lock():
@@ -208,12 +211,20 @@ def _run_night(settings: Settings) -> Any:
     """One night with progress; Prefect's import, which is slow, only happens here."""
     from flows.progress import show_progress
 
-    if not sys.stderr.isatty():
+    if sys.stderr.isatty():
+        # The bars are for a person; Prefect's interface has all lines.
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
+    else:
         os.environ.setdefault("PREFECT_LOGGING_COLORS", "false")
     from flows.nightly import nightly as run_nightly
 
     with show_progress():
         return run_nightly(settings)
+
+
+def _plain_logs() -> None:
+    """Log lines on standard error, for commands without Prefect, which brings its own."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
 
 
 def _demo_module(name: str) -> Any:
@@ -269,7 +280,7 @@ def _print_snapshot(snapshot: dict[str, Any], as_json: bool) -> None:
 
 def main() -> NoReturn:
     """The console script: wrong usage exits 2 (Typer's own), what was foreseen exits as the design says, in a line."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("curation").setLevel(logging.INFO)
     # `timeout` and service managers end a run with SIGTERM: what came is sealed, as for Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
     try:

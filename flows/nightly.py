@@ -7,26 +7,34 @@ operator sees of it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 # Set before Prefect is imported, which reads them then. The embedded server tells nobody of its use and may take its
 # time to start on a small machine; the library's own log lines belong to the run's log.
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "curation")
+# At its end the embedded server tells of services that it interrupts; a request that fails is told by the client.
+os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import flow_run
 from prefect.tasks import Task
 
-from curation.errors import ServiceUnavailable
+from curation.errors import ServiceUnavailable, SnapshotError
 from curation.publish import PublishReport, SnapshotDataset, publish
 from curation.pull import PullReport, ResourcePull, ResourceReport, WebApi
 from curation.pull.pull import all_or_first_error, record_failure, run_manifest
@@ -35,6 +43,8 @@ from curation.store import RecordStore
 from flows.progress import PullProgress, current
 from flows.settings import Settings
 
+# How long the embedded server may take to write down how the tasks ended.
+RECORD_SECONDS = 15.0
 # A task walks so many windows a connection: enough that its own cost is lost in it, few enough to retry.
 WINDOWS_A_CONNECTION = 4
 
@@ -47,9 +57,9 @@ class NightReport:
     published: PublishReport
 
 
-def _only_when_away(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+async def _only_when_away(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Whether a failed task may be tried again: only if the service was away; a defect stays one."""
-    return isinstance(state.result(raise_on_failure=False), ServiceUnavailable)
+    return isinstance(await state.aresult(raise_on_failure=False), ServiceUnavailable)
 
 
 # Arguments are live objects (a client, a store): nothing to hash, nothing to keep.
@@ -117,15 +127,18 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
     """
     store = RecordStore(settings.store)
     dataset = SnapshotDataset(settings.dataset)
-    with ExitStack() as locks:
-        locks.enter_context(dataset.lock())
-        locks.enter_context(store.lock())
-        await asyncio.to_thread(dataset.prepare)
-        pulled = await _pull(settings, store)
-        published = await curate_and_commit(store, dataset)
-    await acreate_markdown_artifact(
-        key="night", markdown=night_markdown(pulled, published), description="Counts of the night"
-    )
+    try:
+        with ExitStack() as locks:
+            locks.enter_context(dataset.lock())
+            locks.enter_context(store.lock())
+            await asyncio.to_thread(dataset.prepare)
+            pulled = await _pull(settings, store)
+            published = await curate_and_commit(store, dataset)
+        await acreate_markdown_artifact(
+            key="night", markdown=night_markdown(pulled, published), description="Counts of the night"
+        )
+    finally:
+        await _let_server_record()
     return NightReport(pulled, published)
 
 
@@ -189,4 +202,28 @@ def night_markdown(pulled: PullReport, published: PublishReport) -> str:
 
 def nightly(settings: Settings) -> NightReport:
     """Run one night to its end; see :func:`nightly_flow` for what it raises."""
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_without_trace)
     return asyncio.run(nightly_flow(settings, datetime.now(UTC).date().isoformat()))
+
+
+def _without_trace(record: logging.LogRecord) -> bool:
+    """An error that was foreseen says what to do in its message; where it was raised helps nobody."""
+    if record.exc_info and isinstance(record.exc_info[1], SnapshotError):
+        record.exc_info = None
+    return True
+
+
+async def _let_server_record() -> None:
+    """Wait until Prefect's server has written down how every task ended.
+
+    It does so behind the requests, and the embedded one is stopped with this process.
+    """
+    run = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(str(flow_run.id))]))
+    deadline = time.monotonic() + RECORD_SECONDS
+    async with get_client() as client:
+        while time.monotonic() < deadline:
+            tasks = await client.read_task_runs(flow_run_filter=run)
+            if all(task_run.state is not None and task_run.state.is_final() for task_run in tasks):
+                return
+            await asyncio.sleep(0.2)

@@ -37,7 +37,7 @@ def run(folder: Path, *, night: Callable[[Settings], Any], console: Console) -> 
     folder.mkdir(parents=True)
     # Runs of the demonstration do not belong into the history of the Prefect that somebody works with.
     os.environ.setdefault("PREFECT_HOME", str((folder / "prefect").absolute()))
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
     console.print("Making the demo corpus and serving it on a loopback port ...")
     corpus = make_corpus()
     write_truth(corpus, folder / _OURS)

@@ -21,6 +21,7 @@ from flows.demo.load import load_documents
 from flows.demo.server import DemoServer, database, make_app
 from flows.settings import load_settings
 from tests.conftest import REPOSITORY
+from tests.support.fast_api import FastApi, make_document
 
 
 class Upstream:
@@ -63,7 +64,7 @@ def url(upstream: Upstream) -> Iterator[str]:
         yield server.url
 
 
-def nightly(url: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def nightly(url: str, folder: Path, *more: str, retries: str = "0") -> subprocess.CompletedProcess[str]:
     """The night's command in a process of its own."""
     return subprocess.run(
         [
@@ -80,7 +81,12 @@ def nightly(url: str, folder: Path, *more: str) -> subprocess.CompletedProcess[s
             *more,
         ],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "MRIQC_SNAPSHOT_TASK_RETRIES": "0"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "MRIQC_SNAPSHOT_TASK_RETRIES": retries,
+            "MRIQC_SNAPSHOT_TASK_RETRY_DELAY": "0.1",
+        },
         capture_output=True,
         text=True,
     )
@@ -159,3 +165,23 @@ def test_service_that_is_away_exits_4(tmp_path: Path, monkeypatch: pytest.Monkey
     done = nightly("http://127.0.0.1:9/api/v1", tmp_path)
     assert done.returncode == 4, done.stderr
     assert "cannot connect" in done.stderr
+
+
+def test_stage_is_run_again_when_the_service_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MRIQC_SNAPSHOT_ATTEMPTS", "1")
+    documents = [make_document("T1w", i, second=i * 1000) for i in range(300)]
+    away = range(7, 9)
+    with FastApi({"T1w": documents}, fault=lambda number: "503" if number in away else None) as api:
+        done = nightly(api.url, tmp_path, "--json", retries="2")
+    assert done.returncode == 0, done.stderr
+    assert "Retry 1/2" in done.stderr, done.stderr
+    assert json.loads(done.stdout)["tables"]["T1w"]["received"] == 300
+
+
+def test_foreseen_errors_are_told_without_a_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "thesis.doc").touch()
+    done = nightly("http://127.0.0.1:9/api/v1", tmp_path)
+    assert done.returncode == 1
+    assert "not empty and not a dataset" in done.stderr
+    assert "Traceback" not in done.stderr
