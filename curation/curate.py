@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,14 +18,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.deduplicate import DUPLICATE, FATES, LEDGER_SCHEMA, QUARANTINED, REPRESENTATIVE, Fates, decide
+from curation.deduplicate import (
+    DUPLICATE,
+    FATES,
+    KEY_COLUMNS,
+    LEDGER_SCHEMA,
+    QUARANTINED,
+    REPRESENTATIVE,
+    Fates,
+    decide,
+)
 from curation.errors import LawBroken
 from curation.flatten import flat_schema
-from curation.store import RecordStore
+from curation.store import Part, RecordStore
 from curation.store.files import sync_folder, to_json
 from curation.store.parts import file_sha256
 from curation.tables import gather, write_table
-from curation.typed import make_typed, read_counts, read_typed
+from curation.typed import WITHHELD, make_typed, read_typed
 from schemas import RESOURCES, dictionary_digest, table
 from schemas.dictionary import Resource
 
@@ -82,17 +91,17 @@ def stage(
         shutil.rmtree(staging)
     staging.mkdir(parents=True)
     fates: dict[str, Fates] = {}
-    scrubbed: Counter[str] = Counter()
+    withheld: Counter[str] = Counter()
     for resource in RESOURCES:
         on_stage(f"{resource}: flatten, deduplicate, write")
-        fates[resource], resource_scrubbed = _curate_resource(store, resource, staging)
-        scrubbed += Counter({f"{resource}: {rule}": n for rule, n in resource_scrubbed.items()})
+        fates[resource], found = _curate_resource(store, resource, staging)
+        withheld.update({f"{resource}: {rule}": n for rule, n in found.items()})
     on_stage("ledger")
     ledgers = (fates[resource].ledger for resource in RESOURCES)
     rows = write_table(ledgers, LEDGER_SCHEMA, staging / "audit" / "records.csv")
     _require(rows == sum(len(f.ledger) for f in fates.values()), f"the ledger has {rows} rows")
     files = sorted(str(path.relative_to(staging)) for path in staging.rglob("*") if path.is_file())
-    snapshot = _snapshot(fates, scrubbed, staging, files)
+    snapshot = _snapshot(fates, withheld, staging, files)
     (staging / "snapshot.json").write_bytes(to_json(snapshot))
     return CurationReport(snapshot, staging, [*files, "snapshot.json"])
 
@@ -110,37 +119,39 @@ def _curate_resource(store: RecordStore, resource: Resource, staging: Path) -> t
     parts = store.parts(resource)
     paths = make_typed(store, resource, parts)
     checksum = table(resource).checksum.name
-    key_columns = ["record_id", "etag", "created", "updated", checksum]
-    keys = [read_typed(path, key_columns).rename_columns([*key_columns[:-1], "md5sum"]) for path in paths]
+    keys = [
+        read_typed(path, [*KEY_COLUMNS, checksum]).rename_columns([*KEY_COLUMNS, "md5sum"]) for path in paths
+    ]
     fates = decide(resource, keys, [part.sequence for part in parts], store.deletions(resource))
+    del keys
+    # Counted in the sealed parts themselves, not in what was made of them.
+    sealed = _distinct_ids(parts)
+    _require(fates.received == sealed, f"{resource}: {sealed} records sealed, {fates.received} typed")
     schema = _unique_schema(resource)
-    received_names = _received_names(resource, schema)
+    withheld: Counter[str] = Counter()
+    columns = [*_received_names(resource, schema), WITHHELD]
     chunks = (
-        chunk.rename_columns(schema.names)
-        for chunk in _times_filled(gather(paths, fates.rows, received_names))
+        _taken_note(chunk, withheld).rename_columns(schema.names)
+        for chunk in gather(paths, fates.rows, columns)
     )
     rows = write_table(
         chunks, schema, staging / "csv" / f"{resource}.csv", staging / "parquet" / f"{resource}.parquet"
     )
     representatives = pc.sum(pc.equal(fates.ledger.column("fate"), REPRESENTATIVE)).as_py() or 0
     _require(rows == representatives, f"{resource}.csv has {rows} rows for {representatives} representatives")
-    scrubbed: Counter[str] = Counter()
-    for path in paths:
-        scrubbed += read_counts(path)[1]
-    return fates, scrubbed
+    return fates, withheld
 
 
-def _times_filled(chunks: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Creation times that a document lacks are those in its id, as in the ledger."""
-    for chunk in chunks:
-        index = chunk.schema.get_field_index("created")
-        if chunk.column(index).null_count:
-            from_ids = [int(i[:8], 16) if len(i) == 24 else 0 for i in chunk.column("record_id").to_pylist()]
-            filled = pc.coalesce(
-                chunk.column(index), pa.array(from_ids, pa.int64()).cast(pa.timestamp("s", tz="UTC"))
-            )
-            chunk = chunk.set_column(index, chunk.schema.field(index), filled)
-        yield chunk
+def _distinct_ids(parts: Sequence[Part]) -> int:
+    chunks = [chunk for part in parts for chunk in part.keys().column("record_id").chunks]
+    return pc.count_distinct(pa.chunked_array(chunks, pa.string())).as_py()
+
+
+def _taken_note(chunk: pa.Table, withheld: Counter[str]) -> pa.Table:
+    """Count what was withheld from the rows of ``chunk``; returns it without that column."""
+    for rule in pc.value_counts(pc.list_flatten(chunk.column(WITHHELD))).to_pylist():
+        withheld[rule["values"]] += rule["counts"]
+    return chunk.drop_columns(WITHHELD)
 
 
 def _unique_schema(resource: Resource) -> pa.Schema:
@@ -165,7 +176,7 @@ def _received_names(resource: Resource, schema: pa.Schema) -> list[str]:
 
 
 def _snapshot(
-    fates: dict[str, Fates], scrubbed: Counter[str], staging: Path, files: list[str]
+    fates: dict[str, Fates], withheld: Counter[str], staging: Path, files: list[str]
 ) -> dict[str, Any]:
     tables = {resource: _counts(resource, fate) for resource, fate in fates.items()}
     newest = max(
@@ -176,7 +187,7 @@ def _snapshot(
         "format": SNAPSHOT_FORMAT,
         "newest_record": newest.isoformat().replace("+00:00", "Z") if newest else None,
         "tables": tables,
-        "withheld": dict(sorted(scrubbed.items())),
+        "withheld": dict(sorted(withheld.items())),
         "versions": {"mriqc-snapshot": version("mriqc-snapshot"), "dictionary": dictionary_digest()},
         "files": {
             name: {"sha256": file_sha256(staging / name), "bytes": (staging / name).stat().st_size}

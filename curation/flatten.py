@@ -125,7 +125,13 @@ class _Flattener:
             level = self._tree
             for key in column.path[:-1]:
                 level = level.setdefault(key, {})
-            level[column.path[-1]] = (column, schema.get_field_index(column.name), _READERS[column.type])
+            plain = column.type == "number" and column.personal is None
+            level[column.path[-1]] = (
+                column,
+                schema.get_field_index(column.name),
+                _READERS[column.type],
+                plain,
+            )
 
     def row(self, document: bytes) -> tuple[list[Any], str | None, list[str]]:
         """The cells of one document, why it is unusable, and what was withheld from it."""
@@ -155,7 +161,10 @@ class _Flattener:
             elif value is None:
                 continue
             elif type(known) is tuple:
-                self._read(known, key, value, row, rest)
+                if known[3] and type(value) is float:  # most values of most documents
+                    row[known[1]] = value
+                else:
+                    self._read(known, key, value, row, rest)
             elif type(value) is dict and value:
                 below = self._place(known, value, row)
                 if below:
@@ -165,7 +174,7 @@ class _Flattener:
         return rest
 
     def _read(self, known: tuple, key: str, value: Any, row: list[Any], rest: dict[str, Any]) -> None:
-        column, index, read = known
+        column, index, read, _ = known
         if column.personal is None:
             if column.lists and type(value) is list:
                 row[index] = canonical_json(self._scrubber.tree(value, column.name))
@@ -196,7 +205,7 @@ def _without_envelope(rest: dict[str, Any]) -> dict[str, Any]:
             rest.pop(key, None)
     for key in ("_created", "_updated"):
         value = rest.get(key)
-        if value is None or value == "" or (type(value) is str and is_rfc_1123(value)):
+        if value is None or (type(value) is str and is_rfc_1123(value)):
             rest.pop(key, None)
     return rest
 

@@ -7,18 +7,28 @@ https://www.mongodb.com/docs/manual/reference/bson-types/#objectid
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 
 HEX_DIGITS = 24
 LOWEST = "0" * HEX_DIGITS
 """Sorts before every id of the service."""
+HIGHEST = "f" * HEX_DIGITS
+"""Sorts after every id of the service."""
 
+_NOT_HEX = re.compile(r"[^0-9a-f]")
 _PATTERN = re.compile(r"[0-9a-f]{24}\Z")
 
 
 def is_object_id(value: str) -> bool:
     """Whether ``value`` is an ObjectId as the service writes them (lower-case hex)."""
     return _PATTERN.match(value) is not None
+
+
+def are_object_ids(values: Sequence[str]) -> bool:
+    """Whether all of ``values`` are; checked together, for a page at a time."""
+    return all(len(value) == HEX_DIGITS for value in values) and not _NOT_HEX.search("".join(values))
 
 
 def created(object_id: str) -> datetime:
@@ -34,4 +44,4 @@ def cut(after: str, through: str, pieces: int) -> list[tuple[str, str]]:
     low, high = int(after, 16), int(through, 16)
     bounds = sorted({low + (high - low) * i // pieces for i in range(pieces + 1)})
     texts = [f"{bound:0{HEX_DIGITS}x}" for bound in bounds]
-    return list(zip(texts, texts[1:], strict=False))
+    return list(pairwise(texts))

@@ -19,7 +19,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 # a text of any length is read once.
 _LOCAL = r"[\w.!#$%&'*+/=?^`{|}~-]"
 _EMAIL = re.compile(
-    rf"(?<!{_LOCAL}){_LOCAL}++[@\uff20](?:(?:[\w-]++\.)+[^\W\d_][\w-]++|\[?[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}})"
+    rf"(?<!{_LOCAL}){_LOCAL}++[@\uff20](?:(?:[\w-]++\.)+[^\W\d_][\w-]++|\[?[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}\]?)"
 )
 _EMAIL_GONE = "[e-mail address removed]"
 
@@ -115,11 +115,12 @@ class Scrubber:
             if is_personal_key(key) or normal_key(key) in self.withheld:
                 self.found.append(f"key in {where}")
                 continue
-            clean, name, number = self.text(key, where), "", 1
-            # Two keys that were addresses stay two keys.
-            while not name or name in kept or (name != key and name in value):
-                name = clean if number == 1 else f"{clean} {number}"
+            name = clean = self.text(key, where)
+            number = 1
+            while name in kept or (name != key and name in value):
+                # Two keys that were addresses stay two keys.
                 number += 1
+                name = f"{clean} {number}"
             kept[name] = (
                 self.id(item, where) if is_id_key(key) and item is not None else self.tree(item, where)
             )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from curation.typed import read_typed
@@ -17,6 +17,8 @@ from curation.typed import read_typed
 CHUNK_ROWS = 20_000
 # Typed parts kept in memory while a table is put together: about 150 columns of 8 bytes a row.
 CACHED_ROWS = 100_000
+PIECE_BYTES = 1 << 29
+CSV_ROWS = 4_000
 _ISO_8601 = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -29,10 +31,12 @@ def gather(paths: Sequence[Path], rows: pd.DataFrame, columns: Sequence[str]) ->
         columns: the columns wanted, in order.
     """
     cache: OrderedDict[int, pa.Table] = OrderedDict()
+    if not len(rows):
+        return
 
     def part(number: int) -> pa.Table:
         if number not in cache:
-            cache[number] = read_typed(paths[number], columns)
+            cache[number] = _with_large_texts(read_typed(paths[number], columns))
         cache.move_to_end(number)
         while len(cache) > 1 and sum(len(table) for table in cache.values()) > CACHED_ROWS:
             cache.popitem(last=False)
@@ -48,41 +52,81 @@ def gather(paths: Sequence[Path], rows: pd.DataFrame, columns: Sequence[str]) ->
         yield pa.concat_tables(pieces).take(pa.array(back.to_numpy()))
 
 
+def _with_large_texts(table: pa.Table) -> pa.Table:
+    """Texts with 64-bit offsets: picking rows cannot overflow 2 GB, which 200 of MongoDB's largest documents do."""
+    fields = [f.with_type(pa.large_string()) if pa.types.is_string(f.type) else f for f in table.schema]
+    return table.cast(pa.schema(fields))
+
+
 def write_table(
     chunks: Iterator[pa.Table], schema: pa.Schema, csv_path: Path, parquet_path: Path | None = None
 ) -> int:
     """Write chunks of one table as CSV and, if asked, as Parquet; returns how many rows there are.
 
-    CSV: UTF-8, LF, times in ISO 8601, floats in the shortest form that reads back to the same double, missing
-    values as empty fields (an empty text is ``""``).
+    CSV: UTF-8, LF, times in ISO 8601, floats in the shortest form that reads back to the same double and as a float
+    (``1.0``: a column's type does not depend on its values), missing values as empty fields, texts in quotes (an
+    empty one is ``""``).
     """
-    csv_path.parent.mkdir(parents=True, exist_ok=True)
-    as_text = _text_schema(schema)
     total = 0
-    parquet = None
-    if parquet_path is not None:
-        parquet_path.parent.mkdir(parents=True, exist_ok=True)
-        parquet = pq.ParquetWriter(parquet_path, schema, compression="zstd")
-    try:
-        with pa_csv.CSVWriter(csv_path, as_text) as csv:
-            for chunk in chunks:
-                csv.write_table(_with_text_times(chunk).cast(as_text))
+    with ExitStack() as files:
+        csv_path.parent.mkdir(parents=True, exist_ok=True)
+        csv = files.enter_context(csv_path.open("wb"))
+        csv.write((",".join(f'"{name}"' for name in schema.names) + "\n").encode())
+        parquet = None
+        if parquet_path is not None:
+            parquet_path.parent.mkdir(parents=True, exist_ok=True)
+            parquet = files.enter_context(pq.ParquetWriter(parquet_path, schema, compression="zstd"))
+        for chunk in chunks:
+            for piece in _halved(chunk):
+                for start in range(0, len(piece), CSV_ROWS):
+                    csv.write(csv_lines(piece.slice(start, CSV_ROWS)))
                 if parquet is not None:
-                    parquet.write_table(chunk.cast(schema), row_group_size=CHUNK_ROWS)
-                total += len(chunk)
-    finally:
-        if parquet is not None:
-            parquet.close()
+                    # One run of memory a column: the pages then do not depend on where rows came from.
+                    parquet.write_table(piece.cast(schema).combine_chunks(), row_group_size=CHUNK_ROWS)
+            total += len(chunk)
     return total
 
 
-def _text_schema(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([f.with_type(pa.string()) if pa.types.is_timestamp(f.type) else f for f in schema])
+def _halved(chunk: pa.Table) -> Iterator[pa.Table]:
+    """Pieces whose texts fit into 2 GB, quotes and all."""
+    if chunk.nbytes <= PIECE_BYTES or len(chunk) == 1:
+        yield chunk
+    else:
+        yield from _halved(chunk.slice(0, len(chunk) // 2))
+        yield from _halved(chunk.slice(len(chunk) // 2))
 
 
-def _with_text_times(table: pa.Table) -> pa.Table:
-    for index, kind in enumerate(table.schema):
-        if pa.types.is_timestamp(kind.type):
-            text = pc.strftime(table.column(index), format=_ISO_8601)
-            table = table.set_column(index, pa.field(kind.name, pa.string()), text)
-    return table
+def csv_lines(table: pa.Table) -> memoryview:
+    """The rows of a table as lines of CSV.
+
+    Arrow's own writer has ``1`` for ``1.0`` and ``-0`` for ``-0.0``, which readers that guess types take for integers.
+    """
+    if not len(table):
+        return memoryview(b"")
+    cells = [_cells(column) for column in table.columns]
+    lines = pc.binary_join_element_wise(*cells, _text(","), null_handling="replace", null_replacement="")
+    lines = pc.binary_join_element_wise(lines, _text(""), _text("\n")).combine_chunks()
+    size = pc.sum(pc.binary_length(lines)).as_py()
+    return memoryview(lines.buffers()[2])[:size]
+
+
+def _cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The fields of a column as they stand in CSV; nulls stay nulls."""
+    kind = column.type
+    if pa.types.is_floating(kind):
+        text = column.cast(pa.large_string())
+        if not pc.any(pc.equal(column, pc.trunc(column))).as_py():
+            return text
+        whole = pc.invert(pc.match_substring_regex(text, "[.einf]"))
+        return pc.if_else(whole, pc.binary_join_element_wise(text, _text(".0"), _text("")), text)
+    if pa.types.is_timestamp(kind):
+        text = pc.strftime(column, format=_ISO_8601).cast(pa.large_string())
+    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        text = pc.replace_substring(column.cast(pa.large_string()), '"', '""')
+    else:
+        return column.cast(pa.large_string())
+    return pc.binary_join_element_wise(_text('"'), text, _text('"'), _text(""))
+
+
+def _text(text: str) -> pa.Scalar:
+    return pa.scalar(text, pa.large_string())

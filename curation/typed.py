@@ -6,8 +6,6 @@ The files are keyed by the part's digest and what they were made with, and can b
 from __future__ import annotations
 
 import hashlib
-import json
-from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -15,17 +13,32 @@ from pathlib import Path
 
 import dask
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from dask.delayed import delayed
 
-from curation.flatten import flatten
+from curation.errors import StoreCorrupted
+from curation.flatten import flat_schema, flatten
+from curation.objectid import is_object_id
 from curation.store import Part, RecordStore
 from curation.store.files import move_into_place
 from schemas import dictionary_digest, table
 from schemas.dictionary import Resource
 
-KEY_FIELDS = ["record_id", "etag", "created", "updated"]
-_COUNTS = b"mriqc_snapshot_counts"
+FAULT, DIGEST, WITHHELD = "_fault", "_digest", "_withheld"
+"""Columns for this library only: why a document is unusable, its bytes' digest, what was withheld from it."""
+
+KEY_FIELDS = [
+    pa.field("record_id", pa.string()),
+    pa.field("etag", pa.string()),
+    pa.field("created", pa.timestamp("s", tz="UTC")),
+    pa.field("updated", pa.timestamp("s", tz="UTC")),
+    pa.field(FAULT, pa.string()),
+    pa.field(DIGEST, pa.int64()),
+    pa.field(WITHHELD, pa.list_(pa.string())),
+]
+# Documents taken apart at a time: as Python objects they are some twenty times as large as on disk.
+SLICE_ROWS = 2_000
 
 
 @cache
@@ -53,10 +66,11 @@ def make_typed(store: RecordStore, resource: Resource, parts: Sequence[Part]) ->
         StoreCorrupted: a part is not what its manifest says.
     """
     paths = [typed_path(store, resource, part) for part in parts]
-    todo = [(part, path) for part, path in zip(parts, paths, strict=True) if not path.exists()]
+    # By path: two parts with the same bytes share their columns.
+    todo = {path: part for part, path in zip(parts, paths, strict=True) if not _is_made(path, part)}
     if todo:
-        todo[0][1].parent.mkdir(parents=True, exist_ok=True)
-        dask.compute(*(delayed(_make_one)(resource, part, path) for part, path in todo))
+        next(iter(todo)).parent.mkdir(parents=True, exist_ok=True)
+        dask.compute(*(delayed(_make_one)(resource, part, path) for path, part in todo.items()))
     wanted = {path.name for path in paths}
     for stale in paths[0].parent.glob("*.parquet") if paths else ():
         if stale.name not in wanted:
@@ -64,31 +78,73 @@ def make_typed(store: RecordStore, resource: Resource, parts: Sequence[Part]) ->
     return paths
 
 
+def _is_made(path: Path, part: Part) -> bool:
+    """Whether the file is there and whole; one that is not is made again."""
+    try:
+        return pq.read_metadata(path).num_rows == part.manifest["documents"]
+    except (pa.ArrowException, OSError):
+        return False
+
+
 def _make_one(resource: Resource, part: Part, path: Path) -> None:
     documents = part.documents()
-    flattened = flatten(table(resource), documents.column("document").to_pylist())
-    columns = documents.select(KEY_FIELDS)
-    for name in flattened.table.column_names:
-        columns = columns.append_column(flattened.table.field(name), flattened.table.column(name))
-    counts = {"misfits": flattened.misfits, "scrubbed": flattened.scrubbed}
-    columns = columns.replace_schema_metadata({_COUNTS: json.dumps(counts, sort_keys=True).encode()})
+    schema = pa.schema([*KEY_FIELDS, *flat_schema(table(resource))])
     temporary = path.with_name(f".tmp-{path.name}")
-    pq.write_table(columns, temporary, compression="zstd", compression_level=1)
+    with pq.ParquetWriter(
+        temporary, schema, compression="zstd", compression_level=1, write_page_checksum=True
+    ) as writer:
+        for start in range(0, len(documents), SLICE_ROWS):
+            writer.write_table(_typed(resource, documents.slice(start, SLICE_ROWS)).cast(schema))
     move_into_place(temporary, path)
 
 
-def read_typed(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read typed columns, all or some, in the order given."""
-    found = pq.read_table(path, columns=list(columns) if columns else None)
+def _typed(resource: Resource, documents: pa.Table) -> pa.Table:
+    texts = documents.column("document").to_pylist()
+    flattened = flatten(table(resource), texts)
+    keys: list[pa.Array | pa.ChunkedArray] = [
+        documents.column("record_id"),
+        documents.column("etag"),
+        _creation_times(documents),
+        documents.column("updated"),
+        pa.array(flattened.faults, pa.string()),
+        pa.array([_digest(text) for text in texts], pa.int64()),
+        pa.array(flattened.withheld, pa.list_(pa.string())),
+    ]
+    columns = pa.table(keys, schema=pa.schema(KEY_FIELDS))
+    for name in flattened.table.column_names:
+        columns = columns.append_column(flattened.table.field(name), flattened.table.column(name))
+    return columns
+
+
+def _digest(document: bytes) -> int:
+    """64 bits that tell two versions of a record apart whose keys do not."""
+    return int.from_bytes(hashlib.sha256(document).digest()[:8], "big", signed=True)
+
+
+def _creation_times(documents: pa.Table) -> pa.ChunkedArray:
+    """``_created``; where a document lacks it, the time in its id, if the id is an ObjectId."""
+    created = documents.column("created")
+    if not created.null_count:
+        return created
+    ids = documents.column("record_id").to_pylist()
+    from_ids = [int(i[:8], 16) if is_object_id(i) else None for i in ids]
+    return pc.coalesce(created, pa.array(from_ids, pa.int64()).cast(pa.timestamp("s", tz="UTC")))
+
+
+def read_typed(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Read typed columns, in the order given.
+
+    Raises:
+        StoreCorrupted: the file is damaged.
+    """
+    try:
+        found = pq.read_table(path, columns=list(columns), partitioning=None, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        raise StoreCorrupted(
+            f"{path}: cannot be read ({error}); remove it, and the next run makes it again"
+        ) from error
     # Parquet knows no whole seconds and gives milliseconds back.
     fields = [
         f.with_type(pa.timestamp("s", tz="UTC")) if pa.types.is_timestamp(f.type) else f for f in found.schema
     ]
-    found = found.cast(pa.schema(fields))
-    return found.select(list(columns)) if columns else found
-
-
-def read_counts(path: Path) -> tuple[Counter[str], Counter[str]]:
-    """Misfits and scrubbed values of a part (see :class:`curation.flatten.Flattened`)."""
-    counts = json.loads(pq.read_schema(path).metadata[_COUNTS])
-    return Counter(counts["misfits"]), Counter(counts["scrubbed"])
+    return found.cast(pa.schema(fields)).select(list(columns))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -84,16 +85,18 @@ class _Pace:
 
     def __init__(self, per_second: float) -> None:
         self._interval = 1 / per_second if per_second else 0.0
-        self._next = self._resume = 0.0
+        self._next = 0.0
+        self._turn = asyncio.Lock()
 
     async def wait(self) -> None:
-        slot = max(time.monotonic(), self._next)
-        self._next = slot + self._interval
-        while (delay := max(slot, self._resume) - time.monotonic()) > 0:
-            await asyncio.sleep(delay)
+        # One at a time: requests held back by a pause are spaced out after it, too.
+        async with self._turn:
+            while (delay := self._next - time.monotonic()) > 0:
+                await asyncio.sleep(delay)
+            self._next = max(self._next, time.monotonic()) + self._interval
 
     def pause(self, seconds: float) -> None:
-        self._resume = max(self._resume, time.monotonic() + seconds)
+        self._next = max(self._next, time.monotonic() + seconds)
 
 
 class WebApi:
@@ -132,10 +135,7 @@ class WebApi:
     @property
     def server_time(self) -> datetime | None:
         """The service's clock at its last answer, if it told it."""
-        try:
-            return parsedate_to_datetime(self._date)
-        except ValueError:
-            return None
+        return _http_date(self._date)
 
     async def page(
         self,
@@ -181,7 +181,10 @@ class WebApi:
         path = f"{resource}/{record_id}"
 
         async def attempt() -> bool:
-            status, _ = await self._get(path)
+            status, body = await self._get(path)
+            if status == 404 and not body.lstrip().startswith(b"{"):
+                # A proxy's or a web server's page says nothing of the record.
+                raise _Trouble("HTTP 404 that is not the Web-API's own")
             if status in (200, 404):
                 return status == 200
             raise _refusal(status, path)
@@ -221,12 +224,13 @@ class WebApi:
 
     def _wait(self, state: RetryCallState) -> float:
         trouble = state.outcome.exception() if state.outcome else None
-        asked = getattr(trouble, "retry_after", None)
-        if asked is not None:
-            self._pace.pause(asked)
-            return asked
         exponential = wait_random_exponential(self.politeness.first_wait, self.politeness.longest_wait)
-        return exponential(state)
+        asked = getattr(trouble, "retry_after", None)
+        if asked is None:
+            return exponential(state)
+        self._pace.pause(asked)
+        # A service that says "at once" again and again is not asked in a tight loop.
+        return max(asked, exponential(state))
 
     def _note(self, state: RetryCallState) -> None:
         trouble = str(state.outcome.exception()) if state.outcome else "?"
@@ -276,13 +280,19 @@ class WebApi:
 
 def _seconds_asked(value: str, now: datetime) -> float | None:
     """Seconds that a ``Retry-After`` asks for: a number, or an HTTP date (RFC 9110, 10.2.3)."""
-    if value.strip().isdigit():
+    if re.fullmatch(r"\s*[0-9]+\s*", value):
         return float(value)
+    moment = _http_date(value)
+    return None if moment is None else max(0.0, (moment - now).total_seconds())
+
+
+def _http_date(value: str) -> datetime | None:
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds())
+    # "-0000" is UTC as well; the standard library then leaves the zone open.
+    return moment.replace(tzinfo=moment.tzinfo or UTC)
 
 
 def _refusal(status: int, path: str) -> SnapshotError:
@@ -297,5 +307,6 @@ def without_credentials(url: str) -> str:
     """``url`` without user, password, query and fragment: what may stand in a log or a manifest."""
     parts = urlsplit(url)
     host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
     port = f":{parts.port}" if parts.port else ""
     return urlunsplit((parts.scheme, host + port, parts.path, "", ""))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from json.decoder import scanstring  # type: ignore[attr-defined]  # CPython's own string scanner, untyped
+from operator import lt
 from typing import Any
 
 import msgspec
 
+from curation.objectid import are_object_ids
 from curation.store import Record
 
 MAX_RESULTS = 50
@@ -57,6 +59,35 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_keys = msgspec.json.Decoder(_Keys).decode
 
 
+def check_page(
+    page: Page, after: str, through: str, size: int, number: int = 1, *, descending: bool = False
+) -> None:
+    """Check that a page is what was asked for: ids in order within ``(after, through]``, as many as announced.
+
+    Args:
+        page: the answer.
+        after, through: the range of ids that was asked for.
+        size, number: the ``max_results`` and ``page`` that were asked for.
+        descending: whether the order was.
+
+    Raises:
+        BadAnswer: it is not.
+    """
+    if page.max_results < 1 or page.total < 0:
+        raise BadAnswer("a page with max_results below 1 or a negative total")
+    size = min(size, page.max_results)
+    expected = max(0, min(size, page.total - (number - 1) * size))
+    if len(page.records) != expected:
+        raise BadAnswer(f"the page has {len(page.records)} documents where its totals promise {expected}")
+    if not page.records:
+        return
+    ids = [record.id for record in page.records]
+    if descending:
+        ids.reverse()
+    if not (are_object_ids(ids) and all(map(lt, [after, *ids], ids)) and ids[-1] <= through):
+        raise BadAnswer("ids that are no ids, out of order, or outside the range that was asked for")
+
+
 def parse_page(body: bytes) -> Page:
     """Take a page apart.
 
@@ -67,14 +98,16 @@ def parse_page(body: bytes) -> Page:
         BadAnswer: the body is no page in either reading.
     """
     try:
+        if not body.isascii():
+            # msgspec passes over strings without looking whether they are UTF-8.
+            body.decode("utf-8")
         envelope = _decode_envelope(body)
         records = []
         for raw in envelope.items:
-            document = bytes(raw)
-            keys = _decode_keys(document)
-            records.append(Record(keys.id, keys.etag, keys.created, keys.updated, document))
+            keys = _decode_keys(raw)
+            records.append(Record(keys.id, keys.etag, keys.created, keys.updated, bytes(raw)))
         return Page(records, envelope.meta.total, envelope.meta.max_results, len(body))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _parse_leniently(body)
 
 
@@ -97,14 +130,14 @@ def _parse_leniently(body: bytes) -> Page:
 
 
 def _record(item: Any, document: str) -> Record:
-    keys = (
-        [item.get(key, "") for key in ("_id", "_etag", "_created", "_updated")]
-        if isinstance(item, dict)
-        else []
-    )
-    if not keys or not keys[0] or not all(isinstance(key, str) for key in keys):
+    if not isinstance(item, dict) or not isinstance(item.get("_id"), str):
         raise BadAnswer("an item without a text _id")
-    return Record(*keys, document.encode())
+    # A record whose etag or times are nothing that they can be is kept like any other.
+    etag, created, updated = (
+        key if isinstance(key, str) and key.isascii() else ""
+        for key in (item.get("_etag"), item.get("_created"), item.get("_updated"))
+    )
+    return Record(item["_id"], etag, created, updated, document.encode())
 
 
 def _item_texts(text: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Any
 from curation.pull.client import Politeness, WebApi
 from curation.pull.pages import Page
 from curation.pull.resource import PullLimits, ResourcePull, ResourceReport
+from curation.pull.together import all_or_first_error
 from curation.store import RecordStore
 from schemas import RESOURCES
 
@@ -148,14 +148,3 @@ async def _run(
         report.traffic = asdict(api.traffic)
         store.record_run(report.sequence, run_manifest(report, api.source, started))
     return report
-
-
-async def all_or_first_error(coroutines: Sequence[Any]) -> None:
-    """Run all; on an error the others seal what they have before it is raised."""
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-    try:
-        await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -5,10 +5,9 @@ The steps are separate so that a flow can run, name and retry each; :func:`curat
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -17,8 +16,9 @@ from curation.errors import LawBroken
 from curation.objectid import LOWEST
 from curation.pull.client import FilterRefused, WebApi
 from curation.pull.crawl import crawl
+from curation.pull.together import all_or_first_error
 from curation.pull.walk import OnPage, WalkResult, walk
-from curation.pull.windows import Spot, Window, count, newest_id, plan
+from curation.pull.windows import Spot, Window, again, count, lacking, newest_id, plan
 from curation.store import RecordStore
 
 log = logging.getLogger(__name__)
@@ -49,8 +49,9 @@ class ResourceReport:
     """What a pull did to one resource; JSON-ready with :func:`dataclasses.asdict`.
 
     Attributes:
-        total: documents the service counts up to ``newest_id``.
+        total: documents the service counts, up to the newest id when the run began.
         live: records the store holds of them.
+        newest_id: the highest id in the store.
         new, changed, deleted: records by what happened to them.
         unretrievable: records the service counts but cannot render.
         unsettled: difference between the counts that no walk explained.
@@ -102,6 +103,7 @@ class ResourcePull:
         self._cursor = store.cursor(resource)
         self._spots = [Spot(**spot) for spot in self._cursor.get("unretrievable", [])]
         self._missing: set[str] = set()
+        self._through: str | None = None
         self._before = self.known.newest_id
         self._newest_updated = self.known.newest_updated
         self._agreed = False
@@ -115,28 +117,32 @@ class ResourcePull:
         """
         newest, total = await newest_id(self.api, self.resource)
         self._started = self.api.server_time or datetime.now(UTC)
-        report = self.report
-        report.newest_id = max(filter(None, [newest, self._before]), default=None)
+        self._through = max(filter(None, [newest, self._before]), default=None)
         if "changes_known_until" not in self._cursor:
             # Everything stored from here on is at least as new as this moment. It has to be on disk before the
             # first document is: a killed first pull leaves documents that may change before the next.
             self._cursor = {"changes_known_until": _iso(self._started)}
             self.store.move_cursor(self.resource, self._cursor)
-        if report.newest_id is None:
+        if self._through is None:
             return []
         self._agreed = newest == self._before and total == self._expected()
-        again = [Window(spot.after, spot.through, spot.count, again=True) for spot in self._spots]
         if self._agreed:
-            return again
+            return again(self._spots, [])
+        if self._too_many(self._live() - total):
+            # Hundreds of pages would only say the same; but one page may have lied.
+            total = await count(self.api, self.resource, {})
+            self._believe(self._live() - total)
         windows = await self._plan(LOWEST, self._before) if self._before else []
-        if self._before != report.newest_id:
-            windows += await self._plan(self._before or LOWEST, report.newest_id)
-        return windows + again
+        if self._before != self._through:
+            windows += await self._plan(self._before or LOWEST, self._through)
+        return windows + again(self._spots, windows)
+
+    def _live(self) -> int:
+        return self.known.count(LOWEST, self._through or LOWEST)
 
     def _expected(self) -> int:
-        """How many documents the service should count up to ``newest_id``, by what the store knows."""
-        live = self.known.count(LOWEST, self.report.newest_id or LOWEST)
-        return live + sum(spot.count for spot in self._spots)
+        """How many documents the service should count up to the bound of this run, by what the store knows."""
+        return self._live() + lacking(self._spots, LOWEST, self._through or LOWEST)
 
     async def _plan(
         self, after: str, through: str, *, updated: dict[str, str] | None = None, thorough: bool = False
@@ -156,9 +162,13 @@ class ResourcePull:
                 thorough=thorough,
             )
         except FilterRefused as refusal:
-            log.warning("%s: %s; falling back to a crawl by page number", self.resource, refusal)
-            self.report.by_page_number = True
+            self._fall_back(refusal)
             return []
+
+    def _fall_back(self, refusal: FilterRefused) -> None:
+        if not self.report.by_page_number:
+            log.warning("%s: %s; falling back to a crawl by page number", self.resource, refusal)
+        self.report.by_page_number = True
 
     async def walk(self, windows: Sequence[Window]) -> WalkResult:
         """Walk windows, several at once; every window ends, or is sealed as far as it came, before this returns.
@@ -167,29 +177,28 @@ class ResourcePull:
             ServiceUnavailable: of the first window that failed.
         """
         together = WalkResult()
-        waiting = list(reversed(windows))
+        # Once filters are refused, a crawl brings what the windows would have.
+        waiting = [] if self.report.by_page_number else list(reversed(windows))
 
         async def work() -> None:
             while waiting:
                 window = waiting.pop()
                 self._agreed = False
-                result = await walk(
-                    self.api, self.store, self.known, self.resource, self.sequence, window, self.on_page
-                )
+                try:
+                    result = await walk(
+                        self.api, self.store, self.known, self.resource, self.sequence, window,
+                        self.on_page, self._spots,
+                    )  # fmt: skip
+                except FilterRefused as refusal:
+                    self._fall_back(refusal)
+                    waiting.clear()
+                    return
                 self._note(window, result)
                 together.listed += result.listed
                 together.new += result.new
                 together.changed += result.changed
 
-        workers = [
-            asyncio.create_task(work()) for _ in range(min(len(windows), self.api.politeness.connections))
-        ]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+        await all_or_first_error(work() for _ in range(min(len(waiting), self.api.politeness.connections)))
         return together
 
     def _note(self, window: Window, result: WalkResult) -> None:
@@ -199,11 +208,14 @@ class ResourcePull:
         report.changed += result.changed
         self._missing.update(result.missing)
         if not window.updated:
-            # What was noted inside this window was looked at again just now.
-            inside = (s for s in self._spots if window.after <= s.after and s.through <= window.through)
-            for spot in list(inside):
-                self._spots.remove(spot)
-            self._spots += result.spots
+            # What was noted inside this window was looked at again just now. Of half a spot nothing can be said: it
+            # no longer explains a difference of the counts, which is walked then.
+            self._spots = [
+                spot if spot.beside(window.after, window.through) else replace(spot, held=spot.count)
+                for spot in self._spots
+                if not spot.inside(window.after, window.through)
+            ]
+        self._spots += result.spots
         for spot in result.spots:
             log.warning(
                 "%s: %d record(s) between %s and %s cannot be retrieved (%s)",
@@ -214,22 +226,24 @@ class ResourcePull:
         """Windows of the documents updated since the last complete run, among those it had seen.
 
         The moments around the last run's start are always asked for. The overlap before them, for changes that
-        became visible late, is counted, and walked where the service counts otherwise than the store.
+        became visible late, is counted, and walked as well where the service counts otherwise than the store.
         """
-        if self._before is None:
+        if self._before is None or self.report.by_page_number:
             return []
         since = datetime.fromisoformat(self._cursor["changes_known_until"])
         # A service whose `_updated` runs behind its clock is asked from the latest that it ever sent.
         since = min(since, self._newest_updated or since) - CLOCK_SLACK
-        windows = await self._plan(LOWEST, self._before, updated={"$gte": _rfc_1123(since)})
-        if self.report.by_page_number:
-            return []
         early = since - self.limits.overlap
         overlap = {"$gte": _rfc_1123(early), "$lt": _rfc_1123(since)}
-        found = await count(self.api, self.resource, {"_updated": overlap, "_id": {"$lte": self._before}})
+        try:
+            found = await count(self.api, self.resource, {"_updated": overlap, "_id": {"$lte": self._before}})
+        except FilterRefused as refusal:
+            self._fall_back(refusal)
+            return []
         if found != self.known.count_updated(early, since, self._before):
-            windows += await self._plan(LOWEST, self._before, updated=overlap)
-        return windows
+            since = early
+        # One filter and one set of windows: no record is in two walks at once.
+        return await self._plan(LOWEST, self._before, updated={"$gte": _rfc_1123(since)})
 
     async def settle(self, *, thorough: bool = False) -> None:
         """Walk again where counts differ, until they agree, and record what is gone upstream.
@@ -240,27 +254,20 @@ class ResourcePull:
         Raises:
             LawBroken: more is gone than :class:`PullLimits` believes.
         """
-        report, newest = self.report, self.report.newest_id
-        if newest is None:
+        if self._through is None:
             return
+        report = self.report
         await self._bury()
         if thorough:
-            await self.walk(await self._plan(LOWEST, newest, thorough=True))
+            await self.walk(await self._plan(LOWEST, self._through, thorough=True))
             await self._bury()
+        try:
+            if not report.by_page_number:
+                await self._recount(self._through)
+        except FilterRefused as refusal:
+            self._fall_back(refusal)
         if report.by_page_number:
-            missing, report.listed = await crawl(
-                self.api, self.store, self.known, self.resource, self.sequence, self.on_page, report
-            )
-            self._missing.update(missing)
-            await self._bury()
-        for _ in range(MOST_RECOUNTS):
-            report.live = self.known.count(LOWEST, newest)
-            report.total = self._expected() if self._agreed else await self._count(newest)
-            report.unsettled = report.total - self._expected()
-            if report.unsettled == 0 or report.by_page_number:
-                break
-            await self.walk(await self._plan(LOWEST, newest))
-            await self._bury()
+            await self._crawl()
         if report.unsettled:
             log.warning(
                 "%s: the service counts %d documents more than the store has and could retrieve (%d); "
@@ -268,36 +275,70 @@ class ResourcePull:
                 self.resource, report.unsettled, report.live,
             )  # fmt: skip
 
-    async def _count(self, newest: str) -> int:
-        if self.report.by_page_number:
-            return await count(self.api, self.resource, {})
-        return await count(self.api, self.resource, {"_id": {"$lte": newest}})
+    async def _recount(self, through: str) -> None:
+        """Compare the counts, and walk what differs, until they agree or have differed too often."""
+        report = self.report
+        for left in reversed(range(MOST_RECOUNTS + 1)):
+            where = {"_id": {"$lte": through}}
+            report.total = self._expected() if self._agreed else await count(self.api, self.resource, where)
+            report.live = self._live()
+            report.unsettled = report.total - self._expected()
+            if report.unsettled == 0 or left == 0 or report.by_page_number:
+                break
+            await self.walk(await self._plan(LOWEST, through))
+            await self._bury()
+
+    async def _crawl(self) -> None:
+        report = self.report
+        result = await crawl(self.api, self.store, self.known, self.resource, self.sequence, self.on_page)
+        report.listed = result.listed
+        report.new += result.new
+        report.changed += result.changed
+        # Positions mean nothing to the next run; they are told, and not kept with the cursor.
+        report.unretrievable = [{"position": position, "count": 1} for position in sorted(result.broken)]
+        self._spots = []
+        self._through = max(filter(None, [self._through, self.known.newest_id]))
+        self._missing.update(result.missing)
+        await self._bury()
+        report.total, report.live = result.total, self._live()
+        report.unsettled = report.total - report.live - len(result.broken)
 
     async def _bury(self) -> None:
         """Record as deleted what no walk lists and what the service, asked for each, says is not there."""
-        missing, self._missing = sorted(self._missing), set()
+        missing = sorted(self._missing)
         if not missing:
             return
-        live = self.known.count(LOWEST, self.report.newest_id or LOWEST)
-        if self.report.deleted + len(missing) > max(
-            self.limits.least_deleted, self.limits.most_deleted * live
-        ):
-            raise LawBroken(
-                f"{self.resource}: the service no longer lists {len(missing)} of {live} records, more than a run "
-                "believes. Nothing was recorded as deleted. If they were deleted on purpose, run "
-                "`mriqc-snapshot verify --accept-deletions`"
-            )
-        there = await asyncio.gather(*(self.api.exists(self.resource, record_id) for record_id in missing))
+        self._believe(len(missing))
+        there = await all_or_first_error(self.api.exists(self.resource, record_id) for record_id in missing)
         gone = [record_id for record_id, exists in zip(missing, there, strict=True) if not exists]
         if gone:
             self.store.record_deletions(self.resource, self.sequence, gone, _iso(self._started))
             self.known.bury(gone, self.sequence)
             self.report.deleted += len(gone)
+        # Last: a step that is tried again asks for them again.
+        self._missing.clear()
+
+    def _too_many(self, gone: int) -> bool:
+        most = max(self.limits.least_deleted, self.limits.most_deleted * self._live())
+        return self.report.deleted + gone > most
+
+    def _believe(self, gone: int) -> None:
+        """Refuse deletions upstream that are too many to be meant.
+
+        Raises:
+            LawBroken: they are.
+        """
+        if self._too_many(gone):
+            raise LawBroken(
+                f"{self.resource}: the service no longer has {gone} of {self._live()} records, more than a run "
+                "believes. They were not recorded as deleted. If they were deleted on purpose, run "
+                "`mriqc-snapshot verify --accept-deletions`"
+            )
 
     def finish(self) -> ResourceReport:
         """Move the cursor, last of all, and report."""
         spots = [asdict(spot) for spot in sorted(self._spots, key=lambda spot: spot.after)]
-        # A crawl by page number notes positions, which mean nothing to the next run.
+        self.report.newest_id = self.known.newest_id
         self.report.unretrievable = self.report.unretrievable or spots
         cursor = {
             "changes_known_until": _iso(self._started),

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from curation.errors import ServiceUnavailable
 from curation.pull.client import PageFailed, WebApi
-from curation.pull.pages import MAX_RESULTS, BadAnswer, Page
-from curation.pull.windows import Spot, Window
+from curation.pull.pages import MAX_RESULTS, Page, check_page
+from curation.pull.together import begin_flush, in_thread
+from curation.pull.windows import RECOUNT_WINDOW, Spot, Window, count
 from curation.store import Known, Part, PartWriter, Record, RecordStore
 
 # Records in a row that cannot be rendered before the service is taken to be ill.
@@ -50,8 +51,9 @@ async def walk(
     sequence: int,
     window: Window,
     on_page: OnPage = lambda page: None,
+    noted: Sequence[Spot] = (),
 ) -> WalkResult:
-    """Walk one window and seal what it brought.
+    """Walk one window and seal what it brought; ``noted`` are the records known to be broken.
 
     Whatever ends the walk early, the documents that came are sealed first: the next run counts them as known.
 
@@ -65,20 +67,47 @@ async def walk(
         "window": {"after": window.after, "through": window.through, "updated": window.updated},
     }
     writer = store.writer(resource, sequence, about)
-    walker = _Walker(api, known.view(window.after, window.through), resource, window, writer, on_page)
+    walker = _Walker(api, known.view(window.after, window.through), resource, window, writer, on_page, noted)
     try:
         await walker.run()
     finally:
-        part = await asyncio.to_thread(writer.seal)
-        if part is not None:
-            known.add(part)
-    walker.result.part = part
+        walker.result.part = await sealed(writer, known)
     return walker.result
+
+
+async def flush(writer: PartWriter, before: asyncio.Future[None] | None) -> asyncio.Future[None]:
+    """Begin to write what came, once the flush ``before`` is done; fetching goes on meanwhile.
+
+    Raises:
+        OSError: of the flush before.
+    """
+    writer.pack()
+    if before is not None:
+        # Not cancelled with the task: sealing comes after it in any case.
+        await asyncio.shield(before)
+    return begin_flush(writer.flush)
+
+
+async def sealed(writer: PartWriter, known: Known) -> Part | None:
+    """Seal what a writer took and make it known, also when the task is being cancelled."""
+    writer.pack()
+    try:
+        return await in_thread(writer.seal)
+    finally:
+        if writer.part is not None:
+            known.add(writer.part)
 
 
 class _Walker:
     def __init__(
-        self, api: WebApi, known: Known, resource: str, window: Window, writer: PartWriter, on_page: OnPage
+        self,
+        api: WebApi,
+        known: Known,
+        resource: str,
+        window: Window,
+        writer: PartWriter,
+        on_page: OnPage,
+        noted: Sequence[Spot],
     ) -> None:
         self._api = api
         self._known = known
@@ -86,7 +115,9 @@ class _Walker:
         self._window = window
         self._writer = writer
         self._on_page = on_page
+        self._noted = noted
         self._cursor = window.after
+        self._flushing: asyncio.Future[None] | None = None
         self.result = WalkResult()
 
     async def run(self) -> None:
@@ -109,7 +140,7 @@ class _Walker:
 
     async def _page(self, size: int, attempts: int | None, number: int = 1) -> Page:
         def check(page: Page) -> None:
-            check_window(page, self._cursor, self._window.through, size, number)
+            check_page(page, self._cursor, self._window.through, size, number)
 
         where = self._window.where(self._cursor)
         return await self._api.page(
@@ -129,7 +160,7 @@ class _Walker:
         self.result.new += sum(new for _, new in fresh)
         self.result.changed += sum(not new for _, new in fresh)
         if self._writer.add(fresh):
-            await asyncio.to_thread(self._writer.flush)
+            self._flushing = await flush(self._writer, self._flushing)
         self._on_page(page)
 
     async def _pass_by(self, failure: PageFailed) -> bool:
@@ -143,25 +174,55 @@ class _Walker:
                 page = await self._page(1, attempts=None, number=broken + 1)
             except PageFailed:
                 if broken % 5 == 0:
-                    await self._require_service(failure)
+                    await require_service(self._api, self._resource, failure)
                 continue
-            following = page.records[0].id if page.records else self._window.through
-            spot = Spot(self._cursor, following, broken, str(failure))
-            self.result.spots.append(spot)
-            if not page.records:
-                self._cursor = following
-                return False
-            # The next page starts before the record that was found, and brings it.
-            self._cursor = f"{int(following, 16) - 1:024x}"
-            return True
-        raise ServiceUnavailable(f"{failure}; so did the {MOST_BROKEN} records that follow")
+            if page.records:
+                # The next page starts before the record that was found, and brings it.
+                following, end = page.records[0].id, f"{int(page.records[0].id, 16) - 1:024x}"
+            else:
+                following = end = self._window.through
+            if self._window.updated:
+                await self._pin(self._cursor, end, broken, str(failure))
+            else:
+                # Those that the store has may be among the broken, or be gone.
+                there = self._known.ids(self._cursor, end)
+                self.result.missing += there
+                held = min(broken, len(there))
+                self.result.spots.append(Spot(self._cursor, following, broken, str(failure), held))
+            self._cursor = end
+            return bool(page.records)
+        raise ServiceUnavailable(f"{failure}; nor could the {MOST_BROKEN} records that follow be had")
 
-    async def _require_service(self, failure: PageFailed) -> None:
-        """Tell broken records from a service that is ill."""
-        try:
-            await self._api.page(self._resource, sort="-_id", max_results=1, attempts=NARROWING_ATTEMPTS)
-        except PageFailed:
-            raise ServiceUnavailable(f"{failure}; no other page can be had either") from None
+    async def _pin(self, low: str, high: str, broken: int, reason: str) -> None:
+        """Note changed records that broke: between two changed ones lie many more, so the range is narrowed."""
+        if self._known.count(low, high) > RECOUNT_WINDOW and int(high, 16) - int(low, 16) > 1:
+            middle = f"{(int(low, 16) + int(high, 16)) // 2:024x}"
+            below = await self._count_changed(low, middle)
+            for after, through, number in ((low, middle, below), (middle, high, broken - below)):
+                if number > 0:
+                    await self._pin(after, through, number, reason)
+            return
+        for spot in self._noted:
+            after, through = max(low, spot.after), min(high, spot.through)
+            if after < through and await self._count_changed(after, through) >= broken:
+                return
+        self.result.spots.append(Spot(low, high, broken, reason, held=broken))
+
+    async def _count_changed(self, after: str, through: str) -> int:
+        where = Window(after, through, 0, self._window.updated).where(after)
+        return await count(self._api, self._resource, where, blindly=True)
+
+
+async def require_service(api: WebApi, resource: str, failure: PageFailed) -> None:
+    """Tell broken records from a service that is ill.
+
+    Raises:
+        ServiceUnavailable: it does not even count its documents.
+    """
+    try:
+        await count(api, resource, {})
+    except ServiceUnavailable:
+        raise ServiceUnavailable(f"{failure}; no other page can be had either") from None
 
 
 def fresh_records(records: Sequence[Record], known: Known) -> list[tuple[Record, bool]]:
@@ -177,21 +238,3 @@ def fresh_records(records: Sequence[Record], known: Known) -> list[tuple[Record,
 
 def _is_last(page: Page) -> bool:
     return page.total <= len(page.records)
-
-
-def check_window(page: Page, cursor: str, through: str, size: int, number: int = 1) -> None:
-    """Check that a page is what was asked for: ids ascending within ``(cursor, through]``, as many as announced.
-
-    Raises:
-        BadAnswer: it is not.
-    """
-    if page.max_results < 1 or page.total < 0:
-        raise BadAnswer("a page with max_results below 1 or a negative total")
-    expected = max(0, min(size, page.max_results, page.total - (number - 1) * size))
-    if len(page.records) != expected:
-        raise BadAnswer(f"the page has {len(page.records)} documents where its totals promise {expected}")
-    previous = cursor
-    for record in page.records:
-        if not previous < record.id <= through:
-            raise BadAnswer("ids out of order or outside the window that was asked for")
-        previous = record.id

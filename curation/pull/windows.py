@@ -6,14 +6,16 @@ done; one that is small enough is walked; any other is cut and its pieces counte
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from curation.errors import ServiceUnavailable
-from curation.objectid import cut
+from curation.objectid import HIGHEST, LOWEST, cut
 from curation.pull.client import PageFailed, WebApi
+from curation.pull.pages import Page, check_page
+from curation.pull.together import all_or_first_error
 from curation.store import Known
 
 # Documents a walk should bring: large enough to compress well and to keep counting cheap, small enough that a
@@ -23,6 +25,8 @@ SMALLEST_WINDOW = 500
 # A range that is mostly known is narrowed further before it is walked: to five pages.
 RECOUNT_WINDOW = 250
 PIECES = 8
+# A page number behind the last document of any resource.
+FAR_BEHIND = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -51,28 +55,55 @@ class Window:
 
 @dataclass(frozen=True)
 class Spot:
-    """Records the service counts but cannot render: ``count`` of them with ids in ``(after, through]``."""
+    """Records with ids in ``(after, through]`` that the service counts but cannot render.
+
+    Attributes:
+        count: how many.
+        reason: what the last of them was answered with.
+        held: how many of them the store has, from before they broke.
+    """
 
     after: str
     through: str
     count: int
     reason: str
+    held: int = 0
+
+    def inside(self, after: str, through: str) -> bool:
+        """Whether the range lies within ``(after, through]``."""
+        return after <= self.after and self.through <= through
+
+    def beside(self, after: str, through: str) -> bool:
+        """Whether the range has nothing in common with ``(after, through]``."""
+        return self.through <= after or through <= self.after
 
 
-async def count(api: WebApi, resource: str, where: dict[str, Any]) -> int:
-    """How many documents the service says match ``where``.
+async def count(api: WebApi, resource: str, where: dict[str, Any], *, blindly: bool = False) -> int:
+    """How many documents the service says match ``where``; ``blindly``, if the first is known to be broken.
 
     Raises:
         ServiceUnavailable: no page of the matching documents can be had.
     """
     failure: PageFailed | None = None
-    # A total comes with a page of documents, so a broken first document is passed by.
-    for number in range(1, 6):
+    # A total comes with a page of documents, so a broken first document is passed by; a page behind the last
+    # document holds none, whatever is broken.
+    for number in (FAR_BEHIND,) if blindly else (1, 2, FAR_BEHIND):
         try:
-            return (await api.page(resource, where=where, max_results=1, number=number)).total
+            return (await _single(api, resource, where, "_id", number)).total
         except PageFailed as error:
             failure = error
     raise ServiceUnavailable(str(failure))
+
+
+async def _single(api: WebApi, resource: str, where: dict[str, Any], sort: str, number: int = 1) -> Page:
+    """The document at a position of what matches ``where``, alone on its page."""
+    bounds = where.get("_id", {})
+    low, high = bounds.get("$gt", LOWEST), bounds.get("$lte", HIGHEST)
+
+    def check(page: Page) -> None:
+        check_page(page, low, high, 1, number)
+
+    return await api.page(resource, where=where, sort=sort, max_results=1, number=number, check=check)
 
 
 async def plan(
@@ -95,7 +126,7 @@ async def plan(
     async def examine(low: str, high: str, largest: int | None) -> list[Window]:
         found = await count(api, resource, Window(low, high, 0, updated).where(low))
         here = 0 if updated else known.count(low, high)
-        agree = found == here + _unretrievable(spots, low, high)
+        agree = found == here + lacking(spots, low, high)
         if agree and (not thorough or found <= LARGEST_WINDOW):
             return []
         # Fixed by the first count: the windows of one plan are of one size.
@@ -104,7 +135,7 @@ async def plan(
         if (not agree and max(found, here) <= limit) or int(high, 16) - int(low, 16) <= 1:
             return [Window(low, high, found, updated)]
         pieces = await _pieces(api, resource, known, low, high, found, here, size, updated)
-        results = await asyncio.gather(*(examine(a, b, size) for a, b in pieces))
+        results = await all_or_first_error([examine(a, b, size) for a, b in pieces])
         return [window for windows in results for window in windows]
 
     return await examine(after, through, None)
@@ -124,12 +155,10 @@ async def _pieces(
     if here * 2 > found:
         bounds = [low, *known.landmarks(low, high, PIECES), high]
         if len(bounds) > 2:
-            return list(zip(bounds, bounds[1:], strict=False))
+            return list(pairwise(bounds))
     # Ids crowd in time: the part of the range before the first and after the last document is cut off first.
     where = Window(low, high, 0, updated).where(low)
-    first, last = await asyncio.gather(
-        _edge(api, resource, where, "_id"), _edge(api, resource, where, "-_id")
-    )
+    first, last = await all_or_first_error([_edge(api, resource, where, sort) for sort in ("_id", "-_id")])
     inner_low = max(low, f"{int(first, 16) - 1:024x}") if first else low
     inner_high = min(high, last) if last else high
     if inner_low >= inner_high:
@@ -144,7 +173,7 @@ async def _pieces(
 async def _edge(api: WebApi, resource: str, where: dict[str, Any], sort: str) -> str | None:
     """The first id in ``sort`` order; ``None`` where it cannot be had."""
     try:
-        page = await api.page(resource, where=where, sort=sort, max_results=1)
+        page = await _single(api, resource, where, sort)
     except PageFailed:
         return None
     return page.records[0].id if page.records else None
@@ -153,19 +182,44 @@ async def _edge(api: WebApi, resource: str, where: dict[str, Any], sort: str) ->
 async def newest_id(api: WebApi, resource: str) -> tuple[str | None, int]:
     """The highest id of the service now (``None`` for an empty resource) and how many documents it counts.
 
+    Where the newest records cannot be rendered, the bound is above any id: what else is there is not left out.
+
     Raises:
-        ServiceUnavailable: the newest records cannot be had at all.
+        ServiceUnavailable: the service does not answer.
     """
-    failure: PageFailed | None = None
-    for number in range(1, 6):
-        try:
-            page = await api.page(resource, sort="-_id", max_results=1, number=number)
-        except PageFailed as error:
-            failure = error
+    try:
+        page = await _single(api, resource, {}, "-_id")
+    except PageFailed:
+        return HIGHEST, await count(api, resource, {})
+    return (page.records[0].id if page.records else None), page.total
+
+
+def lacking(spots: Sequence[Spot], after: str, through: str) -> int:
+    """How many documents of ``(after, through]`` the service counts that the store cannot have."""
+    return sum(spot.count - spot.held for spot in spots if spot.inside(after, through))
+
+
+def again(spots: Sequence[Spot], planned: Sequence[Window]) -> list[Window]:
+    """Windows of the records that could not be retrieved, without what is in a planned window anyhow.
+
+    They have nothing in common: two walks of one range at once would both find the same records new.
+    """
+    ranges: list[list[str]] = []
+    for spot in sorted(spots, key=lambda spot: spot.after):
+        if ranges and spot.after < ranges[-1][1]:
+            ranges[-1][1] = max(ranges[-1][1], spot.through)
         else:
-            return (page.records[0].id if page.records else None), page.total
-    raise ServiceUnavailable(str(failure))
-
-
-def _unretrievable(spots: Sequence[Spot], after: str, through: str) -> int:
-    return sum(spot.count for spot in spots if after <= spot.after and spot.through <= through)
+            ranges.append([spot.after, spot.through])
+    pieces = [(after, through) for after, through in ranges]
+    for window in planned:
+        cut_off = ((a, t, max(a, window.after), min(t, window.through)) for a, t in pieces)
+        pieces = [
+            piece
+            for after, through, low, high in cut_off
+            for piece in ([(after, low), (high, through)] if low < high else [(after, through)])
+            if piece[0] < piece[1]
+        ]
+    return [
+        Window(a, t, sum(spot.count for spot in spots if not spot.beside(a, t)), again=True)
+        for a, t in pieces
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.store.parts import Part
+from curation.store.parts import Part, text_array
 
 # Rows of keys kept in memory (about 100 bytes each): the parts around the ids being walked.
 CACHED_ROWS = 200_000
@@ -29,10 +30,14 @@ class Known:
         self._parts = list(parts)
         self._deletions = deletions
         self._cache: OrderedDict[str, pa.Table] = OrderedDict()
+        # Of ids that were ever deleted: the runs that counted them as new.
+        self._births: dict[str, list[int]] = {}
 
     def add(self, part: Part) -> None:
-        """Take a part that was just sealed."""
-        self._parts.append(part)
+        """Take a part that was just sealed; taking it twice is taking it once."""
+        if all(part.name != other.name for other in self._parts):
+            self._parts.append(part)
+            self._births.clear()
 
     def view(self, after: str, through: str) -> Known:
         """What is known now of the ids in ``(after, through]`` only: cheap to ask page after page."""
@@ -41,6 +46,7 @@ class Known:
     def bury(self, ids: Iterable[str], sequence: int) -> None:
         """Take ids that run ``sequence`` found deleted upstream."""
         self._deletions.update(dict.fromkeys(ids, sequence))
+        self._births.clear()
 
     @property
     def newest_id(self) -> str | None:
@@ -57,7 +63,7 @@ class Known:
         """Etags of the newest stored versions of those of ``ids`` that are live."""
         if not ids or not self._parts:
             return {}
-        low, high, wanted = min(ids), max(ids), pa.array(ids, pa.string())
+        low, high, wanted = min(ids), max(ids), text_array(ids)
         found: dict[str, tuple[int, str]] = {}
         for part in self._overlapping(low, high):
             keys = self._keys(part)
@@ -92,7 +98,7 @@ class Known:
                 keys = self._keys(part)
                 inside = _within(keys.column("record_id"), after, through)
                 total += pc.sum(pc.and_(inside, keys.column("new"))).as_py() or 0
-        return total - sum(self._deaths(record_id) for record_id in self._dead(after, through))
+        return total - self._deaths(after, through)
 
     def landmarks(self, after: str, through: str, pieces: int) -> list[str]:
         """At most ``pieces - 1`` known ids strictly inside the range that cut it into pieces of similar size."""
@@ -126,22 +132,27 @@ class Known:
             if time < ceiling and self._deletions.get(record_id, -1) < sequence
         )
 
-    def _dead(self, after: str, through: str) -> list[str]:
-        return [record_id for record_id in self._deletions if after < record_id <= through]
+    def _deaths(self, after: str, through: str) -> int:
+        """How often records in the range that were ever deleted were counted as new, less one for each live again."""
+        if self._deletions and not self._births:
+            self._find_births()
+        return sum(
+            len(births) - (max(births) > self._deletions[record_id])
+            for record_id, births in self._births.items()
+            if after < record_id <= through
+        )
 
-    def _deaths(self, record_id: str) -> int:
-        """How often the store counted the record as new, less one if it is live again."""
-        births = [
-            part.sequence
-            for part in self._overlapping(record_id, record_id)
-            if pc.any(
-                pc.and_(
-                    pc.equal(self._keys(part).column("record_id"), record_id), self._keys(part).column("new")
-                )
-            ).as_py()
-        ]
-        live = bool(births) and max(births) > self._deletions[record_id]
-        return len(births) - (1 if live else 0)
+    def _find_births(self) -> None:
+        dead = sorted(self._deletions)
+        for part in self._parts:
+            first = bisect_left(dead, part.manifest["first_id"])
+            wanted = dead[first : bisect_right(dead, part.manifest["last_id"])]
+            if wanted:
+                keys = self._keys(part)
+                ids = keys.column("record_id")
+                born = pc.and_(keys.column("new"), pc.is_in(ids, value_set=text_array(wanted)))
+                for record_id in ids.filter(born).to_pylist():
+                    self._births.setdefault(record_id, []).append(part.sequence)
 
     def _overlapping(self, low: str, high: str, *, open_low: bool = False) -> list[Part]:
         return [

@@ -99,7 +99,7 @@ def _show_ways(folder: Path, console: Console) -> None:
     ways = {
         "Read a table": f'{bin_folder / "python"} -c "{read}"',
         "See what changed between the nights, and how it was made": f"git -C {dataset} log --stat",
-        "Follow one record": f"grep 2017 {dataset}/audit/records.csv | head -n 3",
+        "See what became of the first records": f"head -n 5 {dataset}/audit/records.csv",
     }
     console.rule("What to look at")
     console.print(f"Tables:               {dataset}/csv/ and {dataset}/parquet/", highlight=False)
