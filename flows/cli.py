@@ -105,7 +105,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check the store's digests, recount it against the Web-API window by window, and record deletions."""
-    from curation.pull.pull import verify as run_verify
+    from curation.pull import verify as run_verify
     from curation.store import RecordStore
     from flows.progress import show_progress
 

@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -36,8 +36,9 @@ from prefect.tasks import Task
 
 from curation.errors import ServiceUnavailable, SnapshotError
 from curation.publish import PublishReport, SnapshotDataset, publish
-from curation.pull import PullReport, ResourcePull, ResourceReport, WebApi
-from curation.pull.pull import all_or_first_error, record_failure, run_manifest
+from curation.pull import PullReport, ResourcePull, ResourceReport, pull_run
+from curation.pull.pages import Page
+from curation.pull.together import all_or_first_error
 from curation.pull.windows import Window
 from curation.store import RecordStore
 from flows.progress import PullProgress, current
@@ -143,13 +144,11 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
 
 
 async def _pull(settings: Settings, store: RecordStore) -> PullReport:
-    started = datetime.now(UTC)
-    report = PullReport(store.next_sequence())
     progress = current.get(None) or PullProgress()
-    async with WebApi(settings.api_url, settings.politeness) as api:
+    async with pull_run(settings.api_url, store, settings.politeness) as (api, report):
 
         async def one(resource: str) -> None:
-            def on_page(page: Any) -> None:
+            def on_page(page: Page) -> None:
                 progress.page(resource, page)
 
             work = ResourcePull(api, store, resource, report.sequence, settings.limits, on_page)
@@ -159,13 +158,7 @@ async def _pull(settings: Settings, store: RecordStore) -> PullReport:
                 await _walk(work, resource, windows, settings)
             report.resources[resource] = await _retried(settle_counts, settings)(work, resource)
 
-        try:
-            await all_or_first_error([one(resource) for resource in settings.resources])
-        except BaseException as error:
-            record_failure(store, report, api, started, error)
-            raise
-        report.traffic = asdict(api.traffic)
-        store.record_run(report.sequence, run_manifest(report, api.source, started))
+        await all_or_first_error(one(resource) for resource in settings.resources)
     return report
 
 

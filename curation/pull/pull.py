@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -23,32 +24,40 @@ class PullReport:
     resources: dict[str, ResourceReport] = field(default_factory=dict)
     traffic: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def changed(self) -> int:
-        """Records that are new, changed or gone."""
-        return sum(r.new + r.changed + r.deleted for r in self.resources.values())
 
+@asynccontextmanager
+async def pull_run(
+    url: str, store: RecordStore, politeness: Politeness
+) -> AsyncIterator[tuple[WebApi, PullReport]]:
+    """A run, from its number to its manifest ``runs/N.json``, which tells how it ended.
 
-def run_manifest(report: PullReport, source: str, started: datetime) -> dict[str, Any]:
-    """What ``runs/N.json`` says of a pull that came to its end."""
-    return {
-        "outcome": "complete",
-        "sequence": report.sequence,
-        "source": source,
-        "started": started.isoformat(timespec="seconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "resources": {name: asdict(resource) for name, resource in report.resources.items()},
-        "traffic": report.traffic,
-    }
+    Args:
+        url: base address of the Web-API.
+        store: the record store, locked by the caller.
+        politeness: how the service is asked.
 
-
-def record_failure(
-    store: RecordStore, report: PullReport, api: WebApi, started: datetime, error: BaseException
-) -> None:
-    """Write the manifest of a run that did not come to its end; what it brought is sealed all the same."""
-    report.traffic = asdict(api.traffic)
-    manifest = run_manifest(report, api.source, started)
-    store.record_run(report.sequence, manifest | {"outcome": type(error).__name__, "reason": str(error)})
+    Yields:
+        An open client, and the report to fill in.
+    """
+    started = datetime.now(UTC)
+    report = PullReport(store.next_sequence())
+    outcome = {"outcome": "complete"}
+    async with WebApi(url, politeness) as api:
+        try:
+            yield api, report
+        except BaseException as error:
+            outcome = {"outcome": type(error).__name__, "reason": str(error)}
+            raise
+        finally:
+            report.traffic = asdict(api.traffic)
+            manifest = {
+                **asdict(report),
+                **outcome,
+                "source": api.source,
+                "started": started.isoformat(timespec="seconds"),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+            store.record_run(report.sequence, manifest)
 
 
 async def pull(
@@ -128,10 +137,8 @@ async def _run(
     limits: PullLimits | None,
     on_page: Callable[[str, Page], None],
 ) -> PullReport:
-    """One run over all resources at once, from its number to its manifest."""
-    started = datetime.now(UTC)
-    report = PullReport(store.next_sequence())
-    async with WebApi(url, politeness or Politeness()) as api:
+    """One run over all resources at once."""
+    async with pull_run(url, store, politeness or Politeness()) as (api, report):
 
         async def one(resource: str) -> None:
             work = ResourcePull(
@@ -140,11 +147,5 @@ async def _run(
             await steps(work)
             report.resources[resource] = work.finish()
 
-        try:
-            await all_or_first_error([one(resource) for resource in resources])
-        except BaseException as error:
-            record_failure(store, report, api, started, error)
-            raise
-        report.traffic = asdict(api.traffic)
-        store.record_run(report.sequence, run_manifest(report, api.source, started))
+        await all_or_first_error(one(resource) for resource in resources)
     return report

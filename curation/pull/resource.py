@@ -18,7 +18,7 @@ from curation.pull.client import FilterRefused, WebApi
 from curation.pull.crawl import crawl
 from curation.pull.together import all_or_first_error
 from curation.pull.walk import OnPage, WalkResult, walk
-from curation.pull.windows import Spot, Window, again, count, lacking, newest_id, plan
+from curation.pull.windows import Spot, Window, again, count, lacking, newest_id, outside, plan
 from curation.store import RecordStore
 
 log = logging.getLogger(__name__)
@@ -208,12 +208,14 @@ class ResourcePull:
         report.changed += result.changed
         self._missing.update(result.missing)
         if not window.updated:
-            # What was noted inside this window was looked at again just now. Of half a spot nothing can be said: it
-            # no longer explains a difference of the counts, which is walked then.
+            # What was noted inside this window was looked at again just now. What is left of a range says nothing
+            # of numbers: it explains no difference of the counts, which is walked then.
             self._spots = [
-                spot if spot.beside(window.after, window.through) else replace(spot, held=spot.count)
+                spot
+                if (after, through) == (spot.after, spot.through)
+                else replace(spot, after=after, through=through, held=spot.count)
                 for spot in self._spots
-                if not spot.inside(window.after, window.through)
+                for after, through in outside(spot.after, spot.through, window)
             ]
         self._spots += result.spots
         for spot in result.spots:

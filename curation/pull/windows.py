@@ -212,14 +212,16 @@ def again(spots: Sequence[Spot], planned: Sequence[Window]) -> list[Window]:
             ranges.append([spot.after, spot.through])
     pieces = [(after, through) for after, through in ranges]
     for window in planned:
-        cut_off = ((a, t, max(a, window.after), min(t, window.through)) for a, t in pieces)
-        pieces = [
-            piece
-            for after, through, low, high in cut_off
-            for piece in ([(after, low), (high, through)] if low < high else [(after, through)])
-            if piece[0] < piece[1]
-        ]
+        pieces = [left for a, t in pieces for left in outside(a, t, window)]
     return [
         Window(a, t, sum(spot.count for spot in spots if not spot.beside(a, t)), again=True)
         for a, t in pieces
     ]
+
+
+def outside(after: str, through: str, window: Window) -> list[tuple[str, str]]:
+    """What of the range ``(after, through]`` is not in a window."""
+    low, high = max(after, window.after), min(through, window.through)
+    if low >= high:
+        return [(after, through)]
+    return [(a, t) for a, t in ((after, low), (high, through)) if a < t]

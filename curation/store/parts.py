@@ -38,6 +38,16 @@ PART_SCHEMA = pa.schema(
         pa.field("document", pa.binary(), nullable=False),
     ]
 )
+# What is relied upon of a manifest.
+_MANIFEST: dict[str, Any] = {
+    "sequence": int,
+    "documents": int,
+    "new": int,
+    "first_id": str,
+    "last_id": str,
+    "newest_updated": int | None,
+    "sha256": str,
+}
 KEY_COLUMNS = ["record_id", "etag", "created", "updated", "new"]
 
 # Flushed at either bound, so that many open windows together stay within tens of megabytes.
@@ -94,10 +104,15 @@ class Part:
         try:
             manifest = json.loads(manifest_path.read_bytes())
             known_format = manifest["format"] == FORMAT
+            wrong = [key for key, type_ in _MANIFEST.items() if not isinstance(manifest[key], type_)]
         except (ValueError, KeyError, TypeError) as error:
             raise StoreCorrupted(f"{manifest_path}: not a part's manifest ({error}); restore it") from error
         if not known_format:
             raise StoreCorrupted(f"{manifest_path}: format {manifest['format']}, this version reads {FORMAT}")
+        if wrong or not manifest_path.name.startswith(f"{manifest['sequence']:06d}-"):
+            raise StoreCorrupted(
+                f"{manifest_path}: {wrong[0] if wrong else 'sequence'} is not what it can be; restore it"
+            )
         part = cls(manifest_path.with_suffix(".parquet"), manifest)
         if not part.path.is_file():
             raise StoreCorrupted(
@@ -106,17 +121,29 @@ class Part:
         return part
 
     def check(self) -> None:
-        """Compare the file with the digest in the manifest.
+        """Compare the file with the digest in the manifest, and the manifest's counts with the file.
 
         Raises:
             StoreCorrupted: they differ.
         """
-        found = file_sha256(self.path)
-        if found != self.manifest["sha256"]:
-            raise StoreCorrupted(
-                f"{self.path}: SHA-256 is {found}, its manifest says {self.manifest['sha256']}; restore the file "
-                "from a backup, or remove both files and pull again"
-            )
+        found: dict[str, Any] = {"sha256": file_sha256(self.path)}
+        if found["sha256"] == self.manifest["sha256"]:
+            keys = self.keys()
+            ids, etags = keys.column("record_id").to_pylist(), keys.column("etag").to_pylist()
+            found |= {
+                "documents": len(keys),
+                "new": pc.sum(keys.column("new")).as_py(),
+                "first_id": min(ids, default=""),
+                "last_id": max(ids, default=""),
+                "newest_updated": pc.max(keys.column("updated").cast(pa.int64())).as_py(),
+                "etags_sha256": hashlib.sha256(_id_lines(ids, etags)).hexdigest(),
+            }
+        for key, value in found.items():
+            if value != self.manifest.get(key):
+                raise StoreCorrupted(
+                    f"{self.path}: {key} is {value}, its manifest says {self.manifest.get(key)}; restore both files "
+                    f"from a backup, or move the parts of run {self.sequence} and all later runs away and pull again"
+                )
 
     def keys(self) -> pa.Table:
         """The key columns of every document (``KEY_COLUMNS``), rows in the order they came."""
@@ -144,6 +171,10 @@ def file_sha256(path: Path) -> str:
         while block := stream.read(4 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _id_lines(ids: Sequence[str], etags: Sequence[str]) -> bytes:
+    return "".join(map("{} {}\n".format, ids, etags)).encode()
 
 
 def text_array(values: Sequence[str]) -> pa.Array:
@@ -254,7 +285,7 @@ class PartWriter:
         newest = pc.max(batch.column("updated").cast(pa.int64())).as_py()
         if newest is not None:
             tally.newest_updated = max(newest, tally.newest_updated or newest)
-        self._etags.update("".join(map("{} {}\n".format, waiting.ids, waiting.etags)).encode())
+        self._etags.update(_id_lines(waiting.ids, waiting.etags))
         self._packed.append(batch)
 
     def flush(self) -> None:

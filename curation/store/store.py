@@ -75,6 +75,8 @@ class RecordStore:
             for part in self._parts_folder(resource).glob("*.parquet"):
                 if not part.with_suffix(".json").exists():
                     part.unlink()
+        for leftover in (self.path / "runs").glob(".tmp-*"):
+            leftover.unlink()
 
     def _parts_folder(self, resource: str) -> Path:
         return self.path / resource / "parts"

@@ -167,7 +167,9 @@ def test_service_that_is_away_exits_4(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "cannot connect" in done.stderr
 
 
-def test_stage_is_run_again_when_the_service_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stage_is_run_again_when_the_service_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MRIQC_SNAPSHOT_ATTEMPTS", "1")
     documents = [make_document("T1w", i, second=i * 1000) for i in range(300)]
     away = range(7, 9)

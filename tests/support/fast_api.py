@@ -11,13 +11,19 @@ import bisect
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from pathlib import Path
 from random import Random
 from typing import Any
 
 from aiohttp import web
+
+from curation.objectid import HIGHEST, LOWEST
+from curation.pull import Politeness, PullLimits, ResourceReport, pull
+from curation.store import RecordStore
 
 FAULTS = (
     "500", "429", "503", "timeout", "cut", "not-json", "content-type", "order", "total", "short", "disconnect",
@@ -33,6 +39,14 @@ class FastApi:
         broken: ids whose rendering fails for ever.
         refuse_where: answer 400 to any filter.
         now: the service's clock.
+        cap: most documents a page.
+        retry_after: what 429 and 503 say in ``Retry-After``; ``None`` says nothing.
+
+    Attributes:
+        requests: paths asked for, in order.
+        agents: every ``User-Agent`` seen.
+        at_once: most requests under way at a time.
+        delay: seconds every answer takes.
     """
 
     def __init__(
@@ -44,6 +58,8 @@ class FastApi:
         refuse_where: bool = False,
         before_page: Callable[[int], None] = lambda number: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        cap: int = 50,
+        retry_after: str | None = "0",
     ) -> None:
         self._ids: dict[str, list[str]] = {}
         self._documents: dict[str, dict[str, tuple[bytes, int]]] = {}
@@ -56,16 +72,27 @@ class FastApi:
         self.refuse_where = refuse_where
         self.before_page = before_page
         self.now = now
+        self.cap = cap
+        self.retry_after = retry_after
         self.requests: list[str] = []
-        self.largest_delay = 0.0
+        self.agents: set[str] = set()
+        self.at_once = self._under_way = 0
+        self.delay = self.largest_delay = 0.0
 
     def put(self, resource: str, document: dict[str, Any]) -> None:
         """Insert or replace a document."""
         record_id = document["_id"]
+        self.put_bytes(resource, record_id, json.dumps(document).encode(), document["_updated"])
+
+    def put_bytes(self, resource: str, record_id: str, document: bytes, updated: str) -> None:
+        """Insert or replace a document that is sent as these very bytes."""
         if record_id not in self._documents[resource]:
             bisect.insort(self._ids[resource], record_id)
-        updated = int(parsedate_to_datetime(document["_updated"]).timestamp())
-        self._documents[resource][record_id] = (json.dumps(document).encode(), updated)
+        self._documents[resource][record_id] = (document, int(parsedate_to_datetime(updated).timestamp()))
+
+    def documents(self, resource: str) -> dict[str, bytes]:
+        """Every document by id, as it is sent."""
+        return {record_id: document for record_id, (document, _) in self._documents[resource].items()}
 
     def delete(self, resource: str, record_id: str) -> None:
         """Delete a document."""
@@ -85,7 +112,7 @@ class FastApi:
         if where and self.refuse_where:
             return web.json_response({"_status": "ERR"}, status=400)
         fault = self.fault(number)
-        size = min(50, int(query.get("max_results", "25")))
+        size = min(self.cap, int(query.get("max_results", "25")))
         ids = self._select(resource, where)
         total = len(ids)
         if query.get("sort") == "-_id":
@@ -116,7 +143,9 @@ class FastApi:
         self, request: web.Request, resource: str, ids: list[str], total: int, size: int, fault: str | None
     ) -> web.StreamResponse:
         if fault in ("500", "429", "503"):
-            headers = {"Retry-After": "0"} if fault != "500" else {}
+            headers = (
+                {"Retry-After": self.retry_after} if fault != "500" and self.retry_after is not None else {}
+            )
             return web.Response(status=int(fault), headers=headers)
         if fault == "timeout":
             await asyncio.sleep(self.largest_delay)
@@ -158,12 +187,26 @@ class FastApi:
             return web.json_response({"_status": "ERR", "_error": {"code": 404}}, status=404)
         return web.Response(body=found[0], content_type="application/json")
 
+    @web.middleware
+    async def _watch(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        self.agents.add(request.headers.get("User-Agent", ""))
+        self._under_way += 1
+        self.at_once = max(self.at_once, self._under_way)
+        try:
+            if self.delay:
+                await asyncio.sleep(self.delay)
+            return await handler(request)
+        finally:
+            self._under_way -= 1
+
     def __enter__(self) -> FastApi:
         self._loop = asyncio.new_event_loop()
         started = threading.Event()
 
         async def start() -> None:
-            app = web.Application()
+            app = web.Application(middlewares=[self._watch])
             app.router.add_get("/api/v1/{resource}", self._list)
             app.router.add_get("/api/v1/{resource}/{id}", self._item)
             self._runner = web.AppRunner(app, access_log=None)
@@ -221,3 +264,51 @@ def make_document(
     }
     document["_etag"] = hashlib.sha1(json.dumps(document).encode(), usedforsecurity=False).hexdigest()
     return document
+
+
+HASTE = Politeness(
+    connections=4,
+    per_second=0,
+    attempts=3,
+    first_wait=0.001,
+    longest_wait=0.002,
+    timeout=5,
+    longest_retry_after=1,
+)
+"""As fast as the machine goes."""
+PATIENCE = replace(HASTE, attempts=14, timeout=0.5)
+"""For a service that fails one time in five: fourteen failures in a row do not happen."""
+
+
+def pull_now(
+    api: FastApi, path: Path, politeness: Politeness = HASTE, limits: PullLimits | None = None
+) -> ResourceReport:
+    """One run that pulls the T1w of ``api`` into the store at ``path``."""
+    api.requests.clear()
+    report = asyncio.run(
+        pull(api.url, RecordStore(path), resources=["T1w"], politeness=politeness, limits=limits)
+    )
+    return report.resources["T1w"]
+
+
+def live_documents(path: Path, resource: str = "T1w") -> dict[str, bytes]:
+    """The newest version of every live record of a store, read without what the pull knows."""
+    store = RecordStore(path)
+    newest: dict[str, tuple[int, bytes]] = {}
+    for part in store.parts(resource):
+        rows = part.documents()
+        for record_id, etag, document in zip(
+            *(rows.column(name).to_pylist() for name in ("record_id", "etag", "document")), strict=True
+        ):
+            assert json.loads(document)["_etag"] == etag
+            newest[record_id] = (part.sequence, document)
+    deletions = store.deletions(resource)
+    return {i: document for i, (run, document) in newest.items() if deletions.get(i, -1) < run}
+
+
+def assert_same(api: FastApi, path: Path) -> None:
+    """The live documents of the store are the service's, byte for byte, and what is known of them adds up."""
+    assert live_documents(path) == api.documents("T1w")
+    known = RecordStore(path).known("T1w")
+    assert known.ids(LOWEST, HIGHEST) == api.ids("T1w")
+    assert known.count(LOWEST, HIGHEST) == len(api.ids("T1w"))

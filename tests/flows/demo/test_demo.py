@@ -68,7 +68,10 @@ def test_serve_demo_loads_takes_posts_and_stops(stop: signal.Signals, tmp_path: 
         assert ask(f"{url}/T1w").json["_meta"]["total"] == 3
         rating = {"rating": "2.0", "md5sum": "0" * 32}
         assert ask(f"{url}/rating", method="POST", body=rating).status == 401
-        assert ask(f"{url}/rating", method="POST", body=rating, headers={"Authorization": "secret"}).status == 201
+        assert (
+            ask(f"{url}/rating", method="POST", body=rating, headers={"Authorization": "secret"}).status
+            == 201
+        )
     finally:
         served.send_signal(stop)
         assert served.wait(20) == 0

@@ -305,19 +305,3 @@ def test_a_mongodb_is_used_where_its_uri_is_given(monkeypatch: pytest.MonkeyPatc
     with DemoServer(app) as server:
         item = ask(f"{server.url}/bold").json["_items"][0]
     assert (str(item["snr"]), item["undeclared"]) == ("nan", 1)
-
-
-@pytest.fixture
-def fresh_app() -> Any:
-    return make_app(token=TOKEN)
-
-
-@pytest.fixture
-def fresh_db(fresh_app: Any) -> Any:
-    return database(fresh_app)
-
-
-@pytest.fixture
-def fresh(fresh_app: Any) -> Iterator[DemoServer]:
-    with DemoServer(fresh_app) as server:
-        yield server
