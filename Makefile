@@ -18,7 +18,7 @@ lint: $(VENV)/.dev
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; say make PYTHON=...")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); false; }
 
 # A stamp an extra: installed again when the declaration changes.
 $(VENV)/.%: pyproject.toml | $(VENV)/bin/python

@@ -107,7 +107,12 @@ def stage(
 
 
 def move_files(names: Sequence[str], source: Path, target: Path) -> None:
-    """Move files from one folder to another of the same file system, in the order given."""
+    """Move files from one folder to another of the same file system, in the order given.
+
+    The last of ``names`` speaks of the others: the one that is there is removed first, so that it never speaks of
+    files that are half replaced.
+    """
+    (target / names[-1]).unlink(missing_ok=True)
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         os.replace(source / name, target / name)
@@ -188,7 +193,11 @@ def _snapshot(
         "newest_record": newest.isoformat().replace("+00:00", "Z") if newest else None,
         "tables": tables,
         "withheld": dict(sorted(withheld.items())),
-        "versions": {"mriqc-snapshot": version("mriqc-snapshot"), "dictionary": dictionary_digest()},
+        "versions": {
+            "mriqc-snapshot": version("mriqc-snapshot"),
+            "dictionary": dictionary_digest(),
+            "pyarrow": pa.__version__,  # the bytes of Parquet files are its own
+        },
         "files": {
             name: {"sha256": file_sha256(staging / name), "bytes": (staging / name).stat().st_size}
             for name in files

@@ -73,8 +73,8 @@ def decide(
         deletions: id to the number of the run that found it deleted.
 
     Versions of a record that a deletion buried do not count. Of the others the newest does: the latest ``updated``,
-    then that of the latest run (of two changes within a second the service shows the last), then any, but always the
-    same. The representative of a checksum is its earliest record, as in the tables of 2019.
+    then that of the latest run, then that of its last part (of two changes within a second the service shows the last).
+    The representative of a checksum is its earliest record, as in the tables of 2019.
     """
     versions = _versions(keys, sequences)
     received = versions["record_id"].nunique()
@@ -144,7 +144,8 @@ def _nullable(kind: pa.DataType) -> pd.api.extensions.ExtensionDtype | None:
 
 def _newest(versions: pd.DataFrame) -> pd.DataFrame:
     several = versions["record_id"].duplicated(keep=False)
-    order = ["updated", "sequence", DIGEST]
+    # Parts of a run are numbered as they were begun, so that of two versions of one second the later one is taken.
+    order = ["updated", "sequence", "part", "row"]
     chosen = versions[several].sort_values(order, kind="stable", na_position="first")
     return pd.concat([versions[~several], chosen.drop_duplicates("record_id", keep="last")])
 

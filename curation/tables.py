@@ -120,7 +120,8 @@ def _cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
         whole = pc.invert(pc.match_substring_regex(text, "[.einf]"))
         return pc.if_else(whole, pc.binary_join_element_wise(text, _text(".0"), _text("")), text)
     if pa.types.is_timestamp(kind):
-        text = pc.strftime(column, format=_ISO_8601).cast(pa.large_string())
+        # Without its zone, which is UTC: Arrow would look it up in a database that small machines lack.
+        text = pc.strftime(column.cast(pa.timestamp("s")), format=_ISO_8601).cast(pa.large_string())
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
         text = pc.replace_substring(column.cast(pa.large_string()), '"', '""')
     else:

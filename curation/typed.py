@@ -45,8 +45,13 @@ SLICE_ROWS = 2_000
 def flatten_digest() -> str:
     """SHA-256 (hex) of what typed columns are made with: the dictionary and the code that reads documents."""
     digest = hashlib.sha256(dictionary_digest().encode())
-    for module in ("flatten.py", "personal.py", "typed.py"):
-        digest.update((files("curation") / module).read_bytes())
+    modules = {
+        "curation": ("flatten.py", "objectid.py", "personal.py", "typed.py"),
+        "schemas": ("dictionary.py",),
+    }
+    for room, names in modules.items():
+        for name in names:
+            digest.update((files(room) / name).read_bytes())
     return digest.hexdigest()
 
 

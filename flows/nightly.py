@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -25,12 +26,14 @@ os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "curation")
 # At its end the embedded server tells of services that it interrupts; a request that fails is told by the client.
 os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
 
+import httpx
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 from prefect.tasks import Task
 
@@ -38,12 +41,14 @@ from curation.errors import ServiceUnavailable, SnapshotError
 from curation.publish import PublishReport, SnapshotDataset, publish
 from curation.pull import PullReport, ResourcePull, ResourceReport, pull_run
 from curation.pull.pages import Page
-from curation.pull.together import all_or_first_error
+from curation.pull.together import all_or_first_error, in_thread
 from curation.pull.windows import Window
 from curation.store import RecordStore
 from flows.progress import PullProgress, current
 from flows.settings import Settings
 
+# What the client of Prefect's server raises when it is away.
+_PREFECT_AWAY = (httpx.HTTPError, PrefectException)
 # How long the embedded server may take to write down how the tasks ended.
 RECORD_SECONDS = 15.0
 # A task walks so many windows a connection: enough that its own cost is lost in it, few enough to retry.
@@ -112,7 +117,7 @@ async def settle_counts(work: ResourcePull, resource: str) -> ResourceReport:
 async def curate_and_commit(store: RecordStore, dataset: SnapshotDataset) -> PublishReport:
     """Make the tables from the record store and commit them if they changed."""
     logger = get_run_logger()
-    report = await asyncio.to_thread(publish, store, dataset, on_stage=logger.info)
+    report = await in_thread(partial(publish, store, dataset, on_stage=logger.info))
     logger.info("commit %s", report.commit) if report.commit else logger.info("nothing new, no commit")
     return report
 
@@ -132,12 +137,10 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
         with ExitStack() as locks:
             locks.enter_context(dataset.lock())
             locks.enter_context(store.lock())
-            await asyncio.to_thread(dataset.prepare)
+            await in_thread(dataset.prepare)
             pulled = await _pull(settings, store)
             published = await curate_and_commit(store, dataset)
-        await acreate_markdown_artifact(
-            key="night", markdown=night_markdown(pulled, published), description="Counts of the night"
-        )
+        await _keep_counts(pulled, published)
     finally:
         await _let_server_record()
     return NightReport(pulled, published)
@@ -207,6 +210,16 @@ def _without_trace(record: logging.LogRecord) -> bool:
     return True
 
 
+async def _keep_counts(pulled: PullReport, published: PublishReport) -> None:
+    """Keep the night's counts as an artifact; a night that is committed does not fail for want of it."""
+    try:
+        await acreate_markdown_artifact(
+            key="night", markdown=night_markdown(pulled, published), description="Counts of the night"
+        )
+    except _PREFECT_AWAY as error:
+        get_run_logger().error("Prefect's server did not take the artifact (%s)", type(error).__name__)
+
+
 async def _let_server_record() -> None:
     """Wait until Prefect's server has written down how every task ended.
 
@@ -214,9 +227,13 @@ async def _let_server_record() -> None:
     """
     run = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(str(flow_run.id))]))
     deadline = time.monotonic() + RECORD_SECONDS
-    async with get_client() as client:
-        while time.monotonic() < deadline:
-            tasks = await client.read_task_runs(flow_run_filter=run)
-            if all(task_run.state is not None and task_run.state.is_final() for task_run in tasks):
-                return
-            await asyncio.sleep(0.2)
+    try:
+        async with get_client() as client:
+            while time.monotonic() < deadline:
+                tasks = await client.read_task_runs(flow_run_filter=run)
+                if all(task_run.state is not None and task_run.state.is_final() for task_run in tasks):
+                    return
+                await asyncio.sleep(0.2)
+    except _PREFECT_AWAY as error:
+        # How the night ended is told by the night, not by who keeps its history.
+        get_run_logger().error("Prefect's server does not answer (%s)", type(error).__name__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pydantic_settings import (
 
 from curation.errors import UsageError
 from curation.pull import Politeness, PullLimits
+from curation.pull.client import is_loopback
 from schemas import RESOURCES
 
 SETTINGS_FILE = "mriqc-snapshot.toml"
@@ -59,6 +59,10 @@ class Settings(BaseSettings):
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("an http(s) address such as https://mriqc.nimh.nih.gov/api/v1 is expected")
+        if parts.username is not None or parts.password is not None:
+            # Settings are kept with Prefect's runs.
+            raise ValueError("an address without user name and password is expected")
+        _ = parts.port  # raises ValueError for what is no port
         return value
 
     @field_validator("resources")
@@ -118,12 +122,3 @@ def load_settings(**options: Any) -> Settings:
         raise UsageError(f"settings: {problems}") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"{SETTINGS_FILE}: {error}") from None
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address is on this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -16,12 +16,34 @@ _COMMITTER = "mriqc-snapshot"
 _GOOD = {"ok", "notneeded"}
 
 
+# Variables that make git work on another repository than that of its folder; a hook of one has them set.
+# `git rev-parse --local-env-vars` lists them.
+_ELSEWHERE = {
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_CONFIG_COUNT", "GIT_CONFIG_PARAMETERS",
+    "GIT_DIR", "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_REPLACE_REF_BASE", "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+}  # fmt: skip
+# What a user's configuration must not decide: which files are seen, which are annexed and how, and whether somebody
+# has to type a passphrase at night.
+_OVERRIDES = {
+    "annex.addunlocked": "false",
+    "annex.largefiles": "include=csv/* or include=parquet/* or include=audit/*",
+    "commit.gpgsign": "false",
+    "core.attributesFile": os.devnull,
+    "core.excludesFile": os.devnull,
+}
+
+
 def environment(folder: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a command: git-annex of this installation first, an identity where git has none."""
-    env = {**os.environ, **(extra or {})}
+    env = {name: value for name, value in {**os.environ, **(extra or {})}.items() if name not in _ELSEWHERE}
     env["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), env.get("PATH", "")])
     # Answers are parsed; they have to be in English.
     env["LC_ALL"] = "C.UTF-8"
+    env["GIT_CONFIG_COUNT"] = str(len(_OVERRIDES))
+    for number, (name, value) in enumerate(_OVERRIDES.items()):
+        env[f"GIT_CONFIG_KEY_{number}"], env[f"GIT_CONFIG_VALUE_{number}"] = name, value
     for setting, names in {
         "user.name": ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"),
         "user.email": ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"),
@@ -54,7 +76,13 @@ def run(
     """
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment(folder, extra), capture_output=True, text=True, pass_fds=keep
+            command,
+            cwd=folder,
+            env=environment(folder, extra),
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            pass_fds=keep,
         )
     except OSError as error:
         raise DatasetError(f"{command[0]}: cannot be started ({error}); is git installed?") from error

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -22,6 +23,8 @@ LAYOUT_PROCEDURE = "mriqc_snapshot_layout"
 PUBLISHED = ("audit", "csv", "parquet", "snapshot.json")
 """What a night writes; nothing else in the dataset is touched."""
 
+# Modes of git's trees: https://git-scm.com/docs/git-fast-import (filemodify)
+_LINK, _FILE = "120000", "100644"
 # How long commands that outlived a killed run are waited for.
 ORPHAN_SECONDS = 300.0
 
@@ -34,7 +37,8 @@ class SnapshotDataset:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+        # One dataset has one lock, however its path is spelt.
+        self.path = path.resolve()
         self._private = self.path / ".git" / "mriqc-snapshot"
         self._marker = self._private / "in-progress"
 
@@ -65,56 +69,63 @@ class SnapshotDataset:
         Raises:
             DatasetError: the folder is something else, or a person's changes are in the way.
         """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
         if not (self.path / ".git").exists():
-            self._create()
+            with self._writing() as descriptor:
+                self._create([descriptor])
         if not (self.path / ".datalad" / "config").exists():
             raise DatasetError(
                 f"{self.path}: a git repository, but no DataLad dataset; choose another folder"
             )
         self._private.mkdir(exist_ok=True)
-        with self._writing():
+        with self._writing() as descriptor:
             if self._marker.exists():
-                self._reset()
+                self._reset([descriptor])
         if changes := self._changes():
             raise DatasetError(
                 f"{self.path}: {len(changes)} uncommitted change(s) that no run of this program made, the first is "
                 f"{changes[0]!r}; commit or discard them"
             )
 
-    def _create(self) -> None:
+    def _create(self, keep: Sequence[int]) -> None:
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise DatasetError(f"{self.path}: not empty and not a dataset; choose another folder")
         unfinished = self.path.parent / f".{self.path.name}.creating"
         if unfinished.exists():
             _remove_tree(unfinished)
-        datalad(self.path.parent, "create", str(unfinished))
+        datalad(self.path.parent, "create", str(unfinished), keep=keep)
         # Object collection in the background would race with the night's own commands.
-        git(unfinished, "config", "gc.auto", "0")
+        git(unfinished, "config", "gc.auto", "0", keep=keep)
         datalad(
             unfinished, "-c", f"datalad.locations.extra-procedures={_procedures()}", "run-procedure", "-d",
-            str(unfinished), LAYOUT_PROCEDURE,
+            str(unfinished), LAYOUT_PROCEDURE, keep=keep,
         )  # fmt: skip
         if self.path.exists():
             self.path.rmdir()
         unfinished.rename(self.path)
 
     def _changes(self) -> list[str]:
-        """Changes to tracked files, and files of ours that are not tracked, as ``git status`` words them."""
-        lines = git(self.path, "status", "--porcelain", "--untracked-files=all").splitlines()
-        return [line for line in lines if not line.startswith("??") or line[3:].startswith(PUBLISHED)]
+        """Changed files that are tracked, and files where ours belong that are not."""
+        entries = git(
+            self.path, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all"
+        ).split("\0")
+        return [
+            entry[3:] for entry in entries if entry and (not entry.startswith("??") or _is_ours(entry[3:]))
+        ]
 
-    def _reset(self) -> None:
+    def _reset(self, keep: Sequence[int]) -> None:
         """Back to the last commit. Whatever is lost is in the record store and will be made again."""
         for lock in [*self.path.glob(".git/*.lock"), *self.path.glob(".git/refs/**/*.lock")]:
             lock.unlink()
-        git(self.path, "reset", "--hard", "--quiet")
-        git(self.path, "clean", "-f", "-d", "-x", "--quiet", "--", *PUBLISHED)
+        git(self.path, "reset", "--hard", "--quiet", keep=keep)
+        git(self.path, "clean", "-f", "-d", "-x", "--quiet", "--", *PUBLISHED, keep=keep)
         self._marker.unlink()
 
     @contextmanager
     def _writing(self) -> Iterator[int]:
         """Hold the lock that commands started by a run hold too, as they may outlive it when it is killed."""
-        descriptor = os.open(self._private / "writing.lock", os.O_RDWR | os.O_CREAT)
+        lock = self.path.parent / f".{self.path.name}.writing.lock"
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT)
         deadline = time.monotonic() + ORPHAN_SECONDS
         try:
             while True:
@@ -145,13 +156,13 @@ class SnapshotDataset:
         """Set a configuration value of this clone."""
         git(self.path, "config", name, value)
 
-    def commit(self, names: Sequence[str], message: str, author_date: str | None) -> str:
+    def commit(self, names: Sequence[str], message: str, author_date: datetime | None) -> str:
         """Move finished files from the staging folder into the dataset and commit them.
 
         Args:
             names: files below :attr:`staging`, in the order they move.
             message: the commit message.
-            author_date: ISO 8601, or ``None`` for now.
+            author_date: ``None`` for now; git takes no date before 1970, and none after now makes sense.
 
         Returns:
             The commit.
@@ -165,7 +176,10 @@ class SnapshotDataset:
                 target = self.path / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(self.staging / name, target)
-            dates = {"GIT_AUTHOR_DATE": author_date} if author_date else {}
+            dates = {}
+            if author_date is not None:
+                seconds = min(max(0, int(author_date.timestamp())), int(time.time()))
+                dates["GIT_AUTHOR_DATE"] = f"@{seconds} +0000"
             datalad(
                 self.path,
                 "save",
@@ -183,15 +197,26 @@ class SnapshotDataset:
         return git(self.path, "rev-parse", "HEAD").strip()
 
     def _check_committed(self, names: Sequence[str]) -> None:
+        """Check that every file is in the last commit: tables as annexed links with content, text as such."""
         if changes := self._changes():
             raise DatasetError(f"{self.path}: not all was committed, the first is {changes[0]!r}")
+        entries = git(self.path, "ls-tree", "-r", "-z", "HEAD").split("\0")
+        modes = {
+            name: about.split()[0] for about, _, name in (entry.partition("\t") for entry in entries) if name
+        }
         for name in names:
-            path = self.path / name
-            annexed = path.is_symlink() and "annex/objects" in str(path.readlink())
-            if "/" in name and not annexed:
-                raise DatasetError(f"{path}: expected to be annexed; does .gitattributes say so?")
-            if not path.exists():
-                raise DatasetError(f"{path}: committed, but its content is not in the annex")
+            expected = _LINK if "/" in name else _FILE
+            if modes.get(name) != expected:
+                raise DatasetError(
+                    f"{self.path / name}: in the last commit with mode {modes.get(name)}, expected {expected}; does a "
+                    "git or git-annex configuration of this machine ignore or annex it?"
+                )
+            if not (self.path / name).exists():
+                raise DatasetError(f"{self.path / name}: committed, but its content is not in the annex")
+
+
+def _is_ours(name: str) -> bool:
+    return any(name == ours or name.startswith(f"{ours}/") for ours in PUBLISHED)
 
 
 def _procedures() -> Path:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from curation.curate import stage
@@ -53,7 +54,8 @@ def publish(
     on_stage("commit")
     dataset.configure("datalad.run.substitutions.store", str(store.path.absolute()))
     message = commit_message(report.snapshot, before, dataset.dataset_id())
-    commit = dataset.commit(report.files, message, report.newest_record)
+    newest = report.newest_record
+    commit = dataset.commit(report.files, message, datetime.fromisoformat(newest) if newest else None)
     return PublishReport(commit, report.snapshot, before)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 import re
 import ssl
@@ -20,7 +21,7 @@ from tenacity.wait import wait_random_exponential
 from yarl import URL
 
 from curation.errors import ServiceUnavailable, SnapshotError
-from curation.pull.pages import MAX_RESULTS, BadAnswer, Page, parse_page
+from curation.pull.pages import MAX_RESULTS, BadAnswer, Misleading, Page, parse_page
 
 PROJECT = "mriqc-snapshot"
 T = TypeVar("T")
@@ -33,6 +34,10 @@ class FilterRefused(SnapshotError):
 
 class PageFailed(SnapshotError):
     """One request got no usable answer, however often it was asked; others may."""
+
+
+class PageMisleads(PageFailed):
+    """Every answer to one request contradicted itself or what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,10 @@ class _Trouble(Exception):
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+
+
+class _Misled(_Trouble):
+    """An answer that no record explains."""
 
 
 class _ServiceTrouble(_Trouble):
@@ -124,6 +133,8 @@ class WebApi:
             connector=aiohttp.TCPConnector(limit=self.politeness.connections),
             timeout=aiohttp.ClientTimeout(total=self.politeness.timeout),
             headers={"User-Agent": self._user_agent, "Accept": "application/json"},
+            # A proxy of the institution is for the service, not for a server on this machine.
+            trust_env=not is_loopback(self._base),
             read_bufsize=1 << 20,
         )
         return self
@@ -152,7 +163,7 @@ class WebApi:
 
         Raises:
             FilterRefused: the service refuses the filter or the order.
-            PageFailed: this page could not be had.
+            PageFailed: this page could not be had; :class:`PageMisleads` where the service is to blame.
             ServiceUnavailable: the service could not be reached or kept asking to wait.
         """
         query = {"sort": sort, "max_results": str(max_results)}
@@ -171,7 +182,7 @@ class WebApi:
                 if check is not None:
                     check(page)
             except BadAnswer as error:
-                raise _Trouble(str(error)) from None
+                raise (_Misled if isinstance(error, Misleading) else _Trouble)(str(error)) from None
             return page
 
         return await self._persist(attempt, path, attempts)
@@ -220,7 +231,8 @@ class WebApi:
                 f"{self.source}/{path}: {trouble}; nothing that was stored is lost, run the command again later"
             ) from None
         except _Trouble as trouble:
-            raise PageFailed(f"{self.source}/{path}: {trouble}") from None
+            kind = PageMisleads if isinstance(trouble, _Misled) else PageFailed
+            raise kind(f"{self.source}/{path}: {trouble}") from None
 
     def _wait(self, state: RetryCallState) -> float:
         trouble = state.outcome.exception() if state.outcome else None
@@ -301,6 +313,15 @@ def _refusal(status: int, path: str) -> SnapshotError:
     return ServiceUnavailable(
         f"{path}: HTTP {status}, expected 200; is the address that of a Web-API (it ends in /api/v1)?"
     )
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def without_credentials(url: str) -> str:

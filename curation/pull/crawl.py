@@ -13,7 +13,7 @@ from functools import partial
 
 from curation.errors import ServiceUnavailable
 from curation.objectid import HIGHEST, LOWEST
-from curation.pull.client import PageFailed, WebApi
+from curation.pull.client import PageFailed, PageMisleads, WebApi
 from curation.pull.pages import MAX_RESULTS, Page, check_page
 from curation.pull.walk import MOST_BROKEN, OnPage, flush, fresh_records, require_service, sealed
 from curation.pull.windows import LARGEST_WINDOW
@@ -144,6 +144,8 @@ async def _pages(api: WebApi, resource: str) -> AsyncIterator[tuple[Page | None,
                 break
             try:
                 one = await _numbered(api, resource, 1, single)
+            except PageMisleads as lie:
+                raise ServiceUnavailable(str(lie)) from None
             except PageFailed as failure:
                 in_a_row += 1
                 if in_a_row % 5 == 0:

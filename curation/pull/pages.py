@@ -21,6 +21,10 @@ class BadAnswer(ValueError):
     """The answer is not a page, or not the page that was asked for."""
 
 
+class Misleading(BadAnswer):
+    """The answer is a page that contradicts itself or what was asked for; no record is to blame."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One answer of the service.
@@ -71,21 +75,24 @@ def check_page(
         descending: whether the order was.
 
     Raises:
-        BadAnswer: it is not.
+        BadAnswer: an id is no ObjectId.
+        Misleading: it is not.
     """
     if page.max_results < 1 or page.total < 0:
-        raise BadAnswer("a page with max_results below 1 or a negative total")
+        raise Misleading("a page with max_results below 1 or a negative total")
     size = min(size, page.max_results)
     expected = max(0, min(size, page.total - (number - 1) * size))
     if len(page.records) != expected:
-        raise BadAnswer(f"the page has {len(page.records)} documents where its totals promise {expected}")
+        raise Misleading(f"the page has {len(page.records)} documents where its totals promise {expected}")
     if not page.records:
         return
     ids = [record.id for record in page.records]
     if descending:
         ids.reverse()
-    if not (are_object_ids(ids) and all(map(lt, [after, *ids], ids)) and ids[-1] <= through):
-        raise BadAnswer("ids that are no ids, out of order, or outside the range that was asked for")
+    if not are_object_ids(ids):
+        raise BadAnswer("an _id that is no ObjectId")
+    if not all(map(lt, [after, *ids], ids)) or ids[-1] > through:
+        raise Misleading("ids out of order or outside the range that was asked for")
 
 
 def parse_page(body: bytes) -> Page:

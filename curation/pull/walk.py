@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from curation.errors import ServiceUnavailable
-from curation.pull.client import PageFailed, WebApi
+from curation.pull.client import PageFailed, PageMisleads, WebApi
 from curation.pull.pages import MAX_RESULTS, Page, check_page
 from curation.pull.together import begin_flush, in_thread
 from curation.pull.windows import RECOUNT_WINDOW, Spot, Window, count
@@ -127,9 +127,13 @@ class _Walker:
             try:
                 page = await self._page(size, attempts=NARROWING_ATTEMPTS if hurried else None)
             except PageFailed as failure:
+                if size == MAX_RESULTS:
+                    await require_service(self._api, self._resource, failure)
                 if size > 1:
                     size //= 2
                     continue
+                if isinstance(failure, PageMisleads):
+                    raise ServiceUnavailable(str(failure)) from None
                 if not await self._pass_by(failure):
                     break
                 continue
@@ -172,6 +176,8 @@ class _Walker:
             try:
                 # As patient as can be: a sound record that fails by chance here would be taken for a broken one.
                 page = await self._page(1, attempts=None, number=broken + 1)
+            except PageMisleads as lie:
+                raise ServiceUnavailable(str(lie)) from None
             except PageFailed:
                 if broken % 5 == 0:
                     await require_service(self._api, self._resource, failure)
@@ -204,9 +210,10 @@ class _Walker:
             return
         for spot in self._noted:
             after, through = max(low, spot.after), min(high, spot.through)
-            if after < through and await self._count_changed(after, through) >= broken:
-                return
-        self.result.spots.append(Spot(low, high, broken, reason, held=broken))
+            if after < through:
+                broken -= await self._count_changed(after, through)
+        if broken > 0:
+            self.result.spots.append(Spot(low, high, broken, reason, held=broken))
 
     async def _count_changed(self, after: str, through: str) -> int:
         where = Window(after, through, 0, self._window.updated).where(after)

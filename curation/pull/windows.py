@@ -13,7 +13,7 @@ from typing import Any
 
 from curation.errors import ServiceUnavailable
 from curation.objectid import HIGHEST, LOWEST, cut
-from curation.pull.client import PageFailed, WebApi
+from curation.pull.client import PageFailed, PageMisleads, WebApi
 from curation.pull.pages import Page, check_page
 from curation.pull.together import all_or_first_error
 from curation.store import Known
@@ -90,6 +90,8 @@ async def count(api: WebApi, resource: str, where: dict[str, Any], *, blindly: b
     for number in (FAR_BEHIND,) if blindly else (1, 2, FAR_BEHIND):
         try:
             return (await _single(api, resource, where, "_id", number)).total
+        except PageMisleads as error:
+            raise ServiceUnavailable(str(error)) from None
         except PageFailed as error:
             failure = error
     raise ServiceUnavailable(str(failure))

@@ -289,7 +289,7 @@ class PartWriter:
         self._packed.append(batch)
 
     def flush(self) -> None:
-        """Compress and write what was taken; may run in a thread while more is taken."""
+        """Compress and write what was packed; may run in a thread while more is taken."""
         with self._lock:
             self._flush()
 

@@ -1,4 +1,4 @@
-"""What ``demo`` does: two nights against the embedded Web-API, and what to look at afterwards."""
+"""What ``demo`` does: three nights against the embedded Web-API, and what to look at afterwards."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import asyncio
 import bisect
 import hashlib
 import json
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -17,12 +18,13 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Self
 
+import pytest
 from aiohttp import web
 
 from curation.objectid import HIGHEST, LOWEST
-from curation.pull import Politeness, PullLimits, ResourceReport, pull
+from curation.pull import Politeness, PullLimits, ResourceReport, crawl, pull, walk, windows
 from curation.store import RecordStore
 
 FAULTS = (
@@ -201,7 +203,10 @@ class FastApi:
         finally:
             self._under_way -= 1
 
-    def __enter__(self) -> FastApi:
+    def __enter__(self) -> Self:
+        # The service and its client are two threads of one interpreter and wait for each other all the time.
+        self._switching = sys.getswitchinterval()
+        sys.setswitchinterval(0.0002)
         self._loop = asyncio.new_event_loop()
         started = threading.Event()
 
@@ -231,6 +236,7 @@ class FastApi:
         asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        sys.setswitchinterval(self._switching)
         self._loop.close()
 
 
@@ -312,3 +318,21 @@ def assert_same(api: FastApi, path: Path) -> None:
     known = RecordStore(path).known("T1w")
     assert known.ids(LOWEST, HIGHEST) == api.ids("T1w")
     assert known.count(LOWEST, HIGHEST) == len(api.ids("T1w"))
+
+
+def small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut ranges as if hundreds of documents were millions."""
+    monkeypatch.setattr(windows, "SMALLEST_WINDOW", 60)
+    monkeypatch.setattr(windows, "LARGEST_WINDOW", 150)
+    monkeypatch.setattr(windows, "RECOUNT_WINDOW", 25)
+    monkeypatch.setattr(walk, "RECOUNT_WINDOW", 25)
+    monkeypatch.setattr(crawl, "LARGEST_WINDOW", 150)
+
+
+def changed(document: dict[str, Any], second: int, **values: Any) -> dict[str, Any]:
+    """A document as it is after an update, ``second`` seconds after the start of 2018."""
+    stamp = format_datetime(datetime.fromtimestamp(1_514_764_800 + second, UTC), usegmt=True)
+    document = {**document, **values, "_updated": stamp}
+    return document | {
+        "_etag": hashlib.sha1(json.dumps(document).encode(), usedforsecurity=False).hexdigest()
+    }

@@ -51,6 +51,7 @@ def test_a_part_of_many_flushes_is_one_part(tmp_path: Path, monkeypatch: pytest.
     records = [record(n, b'{"n": %d}' % n) for n in range(100)]
     for start in range(0, 100, 5):
         if writer.add([(one, one.id < f"{50:024x}") for one in records[start : start + 5]]):
+            writer.pack()
             writer.flush()
     part = writer.seal()
     assert part is not None and writer.seal() is part
@@ -160,6 +161,7 @@ def test_a_flush_that_failed_leaves_nothing_to_seal(tmp_path: Path, monkeypatch:
     store = RecordStore(tmp_path / "store")
     writer: PartWriter = store.writer("T1w", 1, {})
     writer.add([(record(1), True)])
+    writer.pack()
 
     def full(*_: object, **__: object) -> None:
         raise OSError("no space left on device")
