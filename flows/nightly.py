@@ -44,6 +44,7 @@ from curation.pull.pages import Page
 from curation.pull.together import all_or_first_error, in_thread
 from curation.pull.windows import Window
 from curation.store import RecordStore
+from flows.embedded import watch_embedded_server
 from flows.progress import PullProgress, current
 from flows.settings import Settings
 
@@ -200,6 +201,7 @@ def nightly(settings: Settings) -> NightReport:
     """Run one night to its end; see :func:`nightly_flow` for what it raises."""
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_trace)
+    watch_embedded_server()
     return asyncio.run(nightly_flow(settings, datetime.now(UTC).date().isoformat()))
 
 

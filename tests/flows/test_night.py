@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Lock
@@ -187,3 +190,60 @@ def test_foreseen_errors_are_told_without_a_trace(tmp_path: Path, monkeypatch: p
     assert done.returncode == 1
     assert "not empty and not a dataset" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("moment", ["while it starts", "while it serves"])
+def test_embedded_server_ends_with_a_killed_night(moment: str, url: str, tmp_path: Path) -> None:
+    run = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "flows.cli",
+            "nightly",
+            "--api-url",
+            url,
+            "--store",
+            "store",
+            "--dataset",
+            "data",
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        said = ""
+        while (found := re.search(r"server on http://127\.0\.0\.1:(\d+)", said)) is None:
+            assert run.poll() is None, said
+            said += run.stderr.readline()
+        port = int(found[1])
+        if moment == "while it serves":
+            wait_for(lambda: listens(port))
+        else:
+            wait_for(lambda: servers(port))
+    finally:
+        run.kill()
+        run.wait()
+        run.stderr.close()
+    wait_for(lambda: not servers(port))
+    assert not listens(port)
+
+
+def servers(port: int) -> list[int]:
+    """Processes of an embedded server on a port."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    pattern = rf"^\s*(\d+) .*uvicorn.*--port {port}\b"
+    return [int(pid) for pid in re.findall(pattern, listed, re.MULTILINE)]
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pyarrow.csv
@@ -15,7 +14,7 @@ import pytest
 
 from curation.errors import DatasetError, LockedError
 from curation.publish import SnapshotDataset, publish
-from curation.publish.commands import datalad, git
+from curation.publish.commands import datalad, environment, git
 from curation.store import RecordStore
 from tests.support.fast_api import FastApi, make_document
 from tests.support.night import run_night
@@ -81,14 +80,9 @@ def test_nothing_new_no_commit(night, service: FastApi) -> None:
 
 def test_run_record_can_be_rerun_by_datalad(night) -> None:
     _, dataset, report = night
-    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
     program = [sys.executable, "-c", "from datalad.cli.main import main; main()"]
     done = subprocess.run(
-        [*program, "rerun"],
-        cwd=dataset.path,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
+        [*program, "rerun"], cwd=dataset.path, env=environment(dataset.path), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert "mriqc-snapshot curate --store {store} --out ." in log(dataset.path, "%B")
