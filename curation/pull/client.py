@@ -16,7 +16,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import aiohttp
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 from yarl import URL
 
@@ -217,8 +217,14 @@ class WebApi:
                 raise first.pop()
             return await attempt()
 
+        def enough(state: RetryCallState) -> bool:
+            # A service that asks to wait is waited for, whatever patience this request deserves.
+            busy = state.outcome is not None and isinstance(state.outcome.exception(), _ServiceTrouble)
+            most = self.politeness.attempts if busy else attempts or self.politeness.attempts
+            return state.attempt_number >= most
+
         retrying = AsyncRetrying(
-            stop=stop_after_attempt(attempts or self.politeness.attempts),
+            stop=enough,
             wait=self._wait,
             retry=retry_if_exception_type(_Trouble),
             before_sleep=self._note,

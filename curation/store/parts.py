@@ -215,18 +215,21 @@ class _Columns:
     documents: list[bytes] = field(default_factory=list)
     bytes: int = 0
 
-    def packed(self) -> pa.RecordBatch:
-        """The columns as Arrow's."""
-        created = _times(text_array(self.created))
-        updated = created if self.updated == self.created else _times(text_array(self.updated))
+    def packed(self) -> list[pa.Array]:
+        """The columns as Arrow's, times and flags not in their final form."""
+        created = text_array(self.created)
+        updated = created if self.updated == self.created else text_array(self.updated)
         flags = pa.Array.from_buffers(pa.uint8(), len(self.new), [None, pa.py_buffer(bytes(self.new))])
-        ids, etags, documents = (
-            text_array(self.ids),
-            text_array(self.etags),
-            _packed(self.documents, pa.binary()),
-        )
-        columns = [ids, etags, created, updated, flags.cast(pa.bool_()), documents]
-        return pa.RecordBatch.from_arrays(columns, schema=PART_SCHEMA)
+        documents = _packed(self.documents, pa.binary())
+        return [text_array(self.ids), text_array(self.etags), created, updated, flags, documents]
+
+
+def _batch(packed: list[pa.Array]) -> pa.RecordBatch:
+    ids, etags, created, updated, new, documents = packed
+    created_times = _times(created)
+    updated_times = created_times if updated is created else _times(updated)
+    columns = [ids, etags, created_times, updated_times, new.cast(pa.bool_()), documents]
+    return pa.RecordBatch.from_arrays(columns, schema=PART_SCHEMA)
 
 
 class PartWriter:
@@ -245,7 +248,7 @@ class PartWriter:
         self._about = {"format": FORMAT, "sequence": sequence, **about}
         self._started = datetime.now(UTC)
         self._waiting = _Columns()
-        self._packed: list[pa.RecordBatch] = []
+        self._packed: list[list[pa.Array]] = []
         self._writer: pq.ParquetWriter | None = None
         self._tally = _Tally()
         self._etags = hashlib.sha256()
@@ -275,18 +278,14 @@ class PartWriter:
         if not waiting.ids:
             return
         self._waiting = _Columns()
-        batch = waiting.packed()
         tally = self._tally
-        tally.documents += len(batch)
+        tally.documents += len(waiting.ids)
         tally.new += sum(waiting.new)
         tally.raw_bytes += waiting.bytes
         tally.first_id = min(waiting.ids) if not tally.first_id else min(tally.first_id, *waiting.ids)
         tally.last_id = max(tally.last_id, *waiting.ids)
-        newest = pc.max(batch.column("updated").cast(pa.int64())).as_py()
-        if newest is not None:
-            tally.newest_updated = max(newest, tally.newest_updated or newest)
         self._etags.update(_id_lines(waiting.ids, waiting.etags))
-        self._packed.append(batch)
+        self._packed.append(waiting.packed())
 
     def flush(self) -> None:
         """Compress and write what was packed; may run in a thread while more is taken."""
@@ -298,8 +297,11 @@ class PartWriter:
             raise self._failure
         try:
             while self._packed:
-                batch = self._packed.pop(0)
+                batch = _batch(self._packed.pop(0))
                 self._open().write_batch(batch, row_group_size=len(batch))
+                newest = pc.max(batch.column("updated").cast(pa.int64())).as_py()
+                if newest is not None:
+                    self._tally.newest_updated = max(newest, self._tally.newest_updated or newest)
         except BaseException as error:
             # What is in the file now is anybody's guess: nothing that this writer took is sealed.
             self._failure = error

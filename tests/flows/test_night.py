@@ -232,7 +232,9 @@ def test_embedded_server_ends_with_a_killed_night(moment: str, url: str, tmp_pat
 
 def servers(port: int) -> list[int]:
     """Processes of an embedded server on a port."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-ww", "-eo", "pid,args"], capture_output=True, text=True, check=True
+    ).stdout
     pattern = rf"^\s*(\d+) .*uvicorn.*--port {port}\b"
     return [int(pid) for pid in re.findall(pattern, listed, re.MULTILINE)]
 

@@ -144,10 +144,10 @@ class FastApi:
     async def _answer(
         self, request: web.Request, resource: str, ids: list[str], total: int, size: int, fault: str | None
     ) -> web.StreamResponse:
+        headers = {"Date": format_datetime(self.now(), usegmt=True)}
         if fault in ("500", "429", "503"):
-            headers = (
-                {"Retry-After": self.retry_after} if fault != "500" and self.retry_after is not None else {}
-            )
+            if fault != "500" and self.retry_after is not None:
+                headers["Retry-After"] = self.retry_after
             return web.Response(status=int(fault), headers=headers)
         if fault == "timeout":
             await asyncio.sleep(self.largest_delay)
@@ -169,7 +169,6 @@ class FastApi:
             )
         )
         content_type = "text/html" if fault == "content-type" else "application/json"
-        headers = {"Date": format_datetime(self.now(), usegmt=True)}
         if fault == "cut":
             response = web.StreamResponse(headers={**headers, "Content-Length": str(len(body))})
             response.content_type = content_type

@@ -128,7 +128,7 @@ class Meddler:
         self.api.put("T1w", changed(document, self.seconds))
 
 
-@pytest.mark.parametrize("seed", range(14))
+@pytest.mark.parametrize("seed", range(12))
 def test_after_any_faults_one_quiet_night_makes_the_store_equal_the_service(
     tmp_path: Path, seed: int
 ) -> None:
@@ -180,7 +180,7 @@ def dying(monkeypatch: pytest.MonkeyPatch, name: str, alive: int) -> Callable[[]
 
 def second_night(api: FastApi) -> None:
     api.delete("T1w", DOCUMENTS[70]["_id"])
-    for number in (3, 200):
+    for number in (3, 120):
         api.put("T1w", changed(DOCUMENTS[number] | {"cjv": 9.0}, COUNT * 9 + 5))
     for number in range(8):
         api.put("T1w", make_document("T1w", 800 + number, second=COUNT * 9 + number))
@@ -190,7 +190,7 @@ def second_night(api: FastApi) -> None:
 def test_a_run_killed_at_any_sealing_step_is_taken_up_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    with FastApi({"T1w": DOCUMENTS}) as api:
+    with FastApi({"T1w": DOCUMENTS[:150]}) as api:
         with monkeypatch.context() as patch:
             calls = dying(patch, name, 10**6)
             pull_now(api, tmp_path / "whole")
@@ -199,10 +199,10 @@ def test_a_run_killed_at_any_sealing_step_is_taken_up_by_the_next(
             pull_now(api, tmp_path / "whole")
             steps = calls()
         assert_same(api, tmp_path / "whole")
-        every = 1 if name == "replace" else 5
+        every = 1 if name == "replace" else 7
         for alive in range(0, steps, every):
             store = tmp_path / f"{name}{alive}"
-            with FastApi({"T1w": DOCUMENTS}) as service:
+            with FastApi({"T1w": DOCUMENTS[:150]}) as service:
                 killed_once(service, store, monkeypatch, name, alive, first)
 
 
