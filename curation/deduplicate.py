@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.flatten import CHECKSUM_MALFORMED
-from curation.typed import DIGEST, FAULT
+from curation.typed import FAULT
 from schemas.dictionary import Resource
 
 REPRESENTATIVE = "representative"
@@ -23,7 +23,7 @@ QUARANTINED = "quarantined"
 FATES = (REPRESENTATIVE, DUPLICATE, QUARANTINED)
 
 CHECKSUM_MISSING = "checksum missing"
-KEY_COLUMNS = ("record_id", "etag", "created", "updated", FAULT, DIGEST)
+KEY_COLUMNS = ("record_id", "etag", "created", "updated", FAULT)
 """What :func:`decide` needs of a typed part, beside the checksum."""
 
 _CHECKSUM = r"\A[0-9a-fA-F]{32}\z"
@@ -121,7 +121,6 @@ def _versions(keys: Sequence[pa.Table], sequences: Sequence[int]) -> pd.DataFram
                 "created": table.column("created").cast(pa.int64()).to_pandas(types_mapper=_nullable),
                 "updated": table.column("updated").cast(pa.int64()).to_pandas(types_mapper=_nullable),
                 FAULT: table.column(FAULT).to_pandas(),
-                DIGEST: table.column(DIGEST).to_pandas(),
                 "md5sum": table.column("md5sum").to_pandas(),
                 "part": np.full(len(table), number, dtype="int32"),
                 "row": np.arange(len(table), dtype="int32"),
@@ -132,9 +131,7 @@ def _versions(keys: Sequence[pa.Table], sequences: Sequence[int]) -> pd.DataFram
     if not frames:
         empty = {name: pd.Series(dtype="str") for name in ("record_id", FAULT, "md5sum")}
         empty |= {name: pd.Series(dtype="Int64") for name in ("created", "updated")}
-        return pd.DataFrame(
-            empty | {name: pd.Series(dtype="int64") for name in (DIGEST, "part", "row", "sequence")}
-        )
+        return pd.DataFrame(empty | {name: pd.Series(dtype="int64") for name in ("part", "row", "sequence")})
     return pd.concat(frames, ignore_index=True)
 
 

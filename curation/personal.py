@@ -34,7 +34,7 @@ _PERSONAL_KEYS = frozenset(
         "patientname", "patientsaddress", "patientsbirthdate", "patientsname", "patienttelephonenumbers",
         "performingphysicianname", "performingphysiciansname", "physiciansofrecord",
         "referringphysicianname", "referringphysiciansname", "requestingphysician",
-        "scheduledperformingphysicianname",
+        "scheduledperformingphysicianname", "stationname",
         "00080090", "00081050", "00081070", "00100010", "00100020", "00100030", "00181000",
         "contact", "contactinformation", "contactname", "contactperson", "rater", "raterid", "ratername",
         "submitter", "submittername", "username",

@@ -25,8 +25,8 @@ from curation.store.files import move_into_place
 from schemas import dictionary_digest, table
 from schemas.dictionary import Resource
 
-FAULT, DIGEST, WITHHELD = "_fault", "_digest", "_withheld"
-"""Columns for this library only: why a document is unusable, its bytes' digest, what was withheld from it."""
+FAULT, WITHHELD = "_fault", "_withheld"
+"""Columns for this library only: why a document is unusable, what was withheld from it."""
 
 KEY_FIELDS = [
     pa.field("record_id", pa.string()),
@@ -34,7 +34,6 @@ KEY_FIELDS = [
     pa.field("created", pa.timestamp("s", tz="UTC")),
     pa.field("updated", pa.timestamp("s", tz="UTC")),
     pa.field(FAULT, pa.string()),
-    pa.field(DIGEST, pa.int64()),
     pa.field(WITHHELD, pa.list_(pa.string())),
 ]
 # Documents taken apart at a time: as Python objects they are some twenty times as large as on disk.
@@ -112,18 +111,12 @@ def _typed(resource: Resource, documents: pa.Table) -> pa.Table:
         _creation_times(documents),
         documents.column("updated"),
         pa.array(flattened.faults, pa.string()),
-        pa.array([_digest(text) for text in texts], pa.int64()),
         pa.array(flattened.withheld, pa.list_(pa.string())),
     ]
     columns = pa.table(keys, schema=pa.schema(KEY_FIELDS))
     for name in flattened.table.column_names:
         columns = columns.append_column(flattened.table.field(name), flattened.table.column(name))
     return columns
-
-
-def _digest(document: bytes) -> int:
-    """64 bits that tell two versions of a record apart whose keys do not."""
-    return int.from_bytes(hashlib.sha256(document).digest()[:8], "big", signed=True)
 
 
 def _creation_times(documents: pa.Table) -> pa.ChunkedArray:

@@ -47,6 +47,10 @@ Resources = Annotated[
     list[str] | None,
     typer.Option("--resource", help="T1w, T2w, bold or rating; again for more.", show_default=False),
 ]
+MoreResources = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[R ...]", help="More resources after --resource.", show_default=False),
+]
 Connections = Annotated[
     int | None, typer.Option("--connections", help="Requests under way at once.", show_default="4")
 ]
@@ -61,6 +65,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 def pull(
     api_url: ApiUrl = None,
     store: Store = None,
+    more: MoreResources = None,
     resource: Resources = None,
     connections: Connections = None,
     rate: Rate = None,
@@ -72,7 +77,7 @@ def pull(
     from flows.progress import show_progress
 
     settings = load_settings(
-        api_url=api_url, store=store, resources=_several(resource), connections=connections, rate=rate
+        api_url=api_url, store=store, resources=_several(resource, more), connections=connections, rate=rate
     )
     _plain_logs()
     with show_progress() as progress:
@@ -96,6 +101,7 @@ def pull(
 def verify(
     api_url: ApiUrl = None,
     store: Store = None,
+    more: MoreResources = None,
     resource: Resources = None,
     connections: Connections = None,
     rate: Rate = None,
@@ -112,7 +118,7 @@ def verify(
     settings = load_settings(
         api_url=api_url,
         store=store,
-        resources=_several(resource),
+        resources=_several(resource, more),
         connections=connections,
         rate=rate,
         most_deleted=1.0 if accept_deletions else None,
@@ -122,7 +128,7 @@ def verify(
         report = asyncio.run(
             run_verify(
                 settings.api_url,
-                RecordStore(settings.store),
+                RecordStore(_existing_store(settings.store)),
                 resources=settings.resources,
                 politeness=settings.politeness,
                 limits=settings.limits,
@@ -145,6 +151,8 @@ def curate(
     _plain_logs()
     settings = load_settings(store=store)
     record_store = RecordStore(_existing_store(settings.store))
+    if out.resolve().is_relative_to(settings.store.resolve()):
+        raise errors.UsageError(f"{out}: inside the record store, which is private; choose another --out")
     with record_store.lock():
         report = run_curate(record_store, out, on_stage=_say)
     _print_snapshot(report.snapshot, as_json)
@@ -156,6 +164,7 @@ def nightly(
     api_url: ApiUrl = None,
     store: Store = None,
     dataset: Dataset = None,
+    more: MoreResources = None,
     resource: Resources = None,
     connections: Connections = None,
     rate: Rate = None,
@@ -166,7 +175,7 @@ def nightly(
         api_url=api_url,
         store=store,
         dataset=dataset,
-        resources=_several(resource),
+        resources=_several(resource, more),
         connections=connections,
         rate=rate,
     )
@@ -182,6 +191,10 @@ def nightly(
 
 @app.command(epilog="Example: mriqc-snapshot serve-demo --port 8080 --load T1w.jsonl.gz --token secret")
 def serve_demo(
+    more: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FILE ...]", help="More files after --load.", show_default=False),
+    ] = None,
     port: Annotated[int, typer.Option("--port", help="Port on loopback; 0 for any free one.")] = 8080,
     load: Annotated[
         list[Path] | None,
@@ -196,7 +209,14 @@ def serve_demo(
 ) -> None:
     """Serve the embedded Web-API, with the demo corpus or with given documents."""
     serve = _demo_module("flows.demo.serve")
-    serve.serve(port=port, files=load or [], token=token, mongo_uri=mongo_uri, empty=empty, say=_say)
+    serve.serve(
+        port=port,
+        files=[*(load or []), *(more or [])],
+        token=token,
+        mongo_uri=mongo_uri,
+        empty=empty,
+        say=_say,
+    )
 
 
 @app.command(epilog="Example: mriqc-snapshot demo --dir demo")
@@ -239,8 +259,11 @@ def _demo_module(name: str) -> Any:
         ) from error
 
 
-def _several(values: list[str] | None) -> tuple[str, ...] | None:
-    return tuple(values) if values else None
+def _several(values: list[str] | None, more: list[str] | None) -> tuple[str, ...] | None:
+    """What ``--resource T1w bold`` and ``--resource T1w --resource bold`` give alike."""
+    if more and not values:
+        raise errors.UsageError(f"{more[0]!r}: resources follow --resource")
+    return (*values, *(more or [])) if values else None
 
 
 def _existing_store(path: Path) -> Path:
@@ -285,6 +308,10 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         app()
+    except OSError as error:
+        # A disk that is full or read-only, a folder that is a file: the message names it.
+        _say(f"mriqc-snapshot: {error}; nothing that was sealed or committed is lost")
+        sys.exit(1)
     except errors.SnapshotError as error:
         _say(f"mriqc-snapshot: {error}")
         sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))

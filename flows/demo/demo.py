@@ -95,7 +95,8 @@ def _show_ways(folder: Path, console: Console) -> None:
     dataset = folder / "dataset"
     # As typed in the folder where `make demo` ran: the virtual environment need not be active.
     bin_folder = Path(os.path.relpath(sys.prefix)) / "bin" if sys.prefix != sys.base_prefix else Path()
-    read = f"import pandas; print(pandas.read_csv('{dataset}/csv/T1w.csv').describe().T)"
+    columns = "['created', 'cjv', 'snr_total', 'fwhm_avg', 'bids_meta_Manufacturer']"
+    read = f"import pandas; print(pandas.read_csv('{dataset}/csv/T1w.csv')[{columns}].tail(10).to_string())"
     ways = {
         "Read a table": f'{bin_folder / "python"} -c "{read}"',
         "See what changed between the nights, and how it was made": f"git -C {dataset} log --stat",

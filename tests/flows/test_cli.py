@@ -85,6 +85,8 @@ def test_wrong_usage_is_2(tmp_path: Path) -> None:
         ["no-such-command"],
         ["curate", "--store", "nowhere", "--out", "tables"],
         ["curate", "--store", "nowhere"],
+        ["verify", "--store", "nowhere"],
+        ["pull", "T1w"],
     ):
         done = run(*arguments, cwd=tmp_path)
         assert done.returncode == 2, (arguments, done.stdout, done.stderr)
@@ -172,3 +174,31 @@ def test_politeness_is_for_services_that_others_use() -> None:
     for url in ("http://127.0.0.1:5000/api/v1", "http://localhost/api/v1", "http://[::1]:80/api/v1"):
         assert load_settings(api_url=url).politeness.per_second == 0
     assert load_settings(api_url="http://localhost/api/v1", rate=2).politeness.per_second == 2
+
+
+def test_several_resources_and_no_others(service: FastApi, tmp_path: Path) -> None:
+    done = run(
+        "pull",
+        "--api-url",
+        service.url,
+        "--store",
+        "store",
+        "--json",
+        "--resource",
+        "T1w",
+        "bold",
+        cwd=tmp_path,
+    )
+    assert sorted(json.loads(done.stdout)["resources"]) == ["T1w", "bold"]
+
+
+def test_tables_do_not_go_into_the_private_store(service: FastApi, tmp_path: Path) -> None:
+    run("pull", "--api-url", service.url, "--store", "store", cwd=tmp_path)
+    done = run("curate", "--store", "store", "--out", "store/tables", cwd=tmp_path)
+    assert done.returncode == 2 and "private" in done.stderr
+
+
+def test_a_folder_that_is_a_file_is_named(service: FastApi, tmp_path: Path) -> None:
+    (tmp_path / "afile").touch()
+    done = run("pull", "--api-url", service.url, "--store", "afile/store", cwd=tmp_path)
+    assert done.returncode == 1 and "afile" in done.stderr and "Traceback" not in done.stderr

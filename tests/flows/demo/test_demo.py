@@ -56,14 +56,16 @@ def test_demo_keeps_away_from_a_folder_of_something_else(tmp_path: Path) -> None
 def test_serve_demo_loads_takes_posts_and_stops(stop: signal.Signals, tmp_path: Path) -> None:
     documents = [make_document("T1w", i, second=i) for i in range(3)]
     (tmp_path / "any.jsonl").write_text("".join(json.dumps(d) + "\n" for d in documents))
-    command = [*COMMAND, "serve-demo", "--port", "0", "--load", "any.jsonl", "--token", "secret"]
+    (tmp_path / "bold.jsonl").write_text(json.dumps({"snr": 1.0}) + "\n")
+    files = ["any.jsonl", "bold.jsonl"]
+    command = [*COMMAND, "serve-demo", "--port", "0", "--token", "secret", "--load", *files]
     served = subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True)
     try:
         said = []
         while "serving" not in (line := served.stderr.readline()):
             said.append(line)
             assert served.poll() is None, said
-        assert "any.jsonl: 3 T1w" in "".join(said)
+        assert "any.jsonl: 3 T1w" in "".join(said) and "bold.jsonl: 1 bold" in "".join(said)
         url = re.search(r"http://\S+", line)[0]
         assert ask(f"{url}/T1w").json["_meta"]["total"] == 3
         rating = {"rating": "2.0", "md5sum": "0" * 32}
