@@ -33,7 +33,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.exceptions import PrefectException
+from prefect.exceptions import PrefectException, TerminationSignal
 from prefect.runtime import flow_run
 from prefect.tasks import Task
 
@@ -41,9 +41,9 @@ from curation.errors import ServiceUnavailable, SnapshotError
 from curation.publish import PublishReport, SnapshotDataset, publish
 from curation.pull import PullReport, ResourcePull, ResourceReport, pull_run
 from curation.pull.pages import Page
-from curation.pull.together import all_or_first_error, in_thread
 from curation.pull.windows import Window
 from curation.store import RecordStore
+from curation.together import all_or_first_error, in_thread
 from flows.embedded import watch_embedded_server
 from flows.progress import PullProgress, current
 from flows.settings import Settings
@@ -202,7 +202,11 @@ def nightly(settings: Settings) -> NightReport:
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_trace)
     watch_embedded_server()
-    return asyncio.run(nightly_flow(settings, datetime.now(UTC).date().isoformat()))
+    try:
+        return asyncio.run(nightly_flow(settings, datetime.now(UTC).date().isoformat()))
+    except TerminationSignal:
+        # Prefect's own word for SIGTERM; to the command line it is as Ctrl-C.
+        raise KeyboardInterrupt from None
 
 
 def _without_trace(record: logging.LogRecord) -> bool:

@@ -162,7 +162,7 @@ class SnapshotDataset:
         Args:
             names: files below :attr:`staging`, in the order they move.
             message: the commit message.
-            author_date: ``None`` for now; git takes no date before 1970, and none after now makes sense.
+            author_date: ``None`` is the moment of the commit; git takes none before 1970, and a later one has no sense.
 
         Returns:
             The commit.

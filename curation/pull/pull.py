@@ -11,8 +11,8 @@ from typing import Any
 from curation.pull.client import Politeness, WebApi
 from curation.pull.pages import Page
 from curation.pull.resource import PullLimits, ResourcePull, ResourceReport
-from curation.pull.together import all_or_first_error
 from curation.store import RecordStore
+from curation.together import all_or_first_error
 from schemas import RESOURCES
 
 

@@ -16,10 +16,10 @@ from curation.errors import LawBroken
 from curation.objectid import LOWEST
 from curation.pull.client import FilterRefused, WebApi
 from curation.pull.crawl import crawl
-from curation.pull.together import all_or_first_error
 from curation.pull.walk import OnPage, WalkResult, walk
 from curation.pull.windows import Spot, Window, again, count, lacking, newest_id, outside, plan
 from curation.store import RecordStore
+from curation.together import all_or_first_error
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from curation.errors import ServiceUnavailable
 from curation.pull.client import PageFailed, PageMisleads, WebApi
 from curation.pull.pages import MAX_RESULTS, Page, check_page
-from curation.pull.together import begin_flush, in_thread
 from curation.pull.windows import RECOUNT_WINDOW, Spot, Window, count
 from curation.store import Known, Part, PartWriter, Record, RecordStore
+from curation.together import begin_flush, in_thread
 
 # Records in a row that cannot be rendered before the service is taken to be ill.
 MOST_BROKEN = 200

@@ -15,8 +15,8 @@ from curation.errors import ServiceUnavailable
 from curation.objectid import HIGHEST, LOWEST, cut
 from curation.pull.client import PageFailed, PageMisleads, WebApi
 from curation.pull.pages import Page, check_page
-from curation.pull.together import all_or_first_error
 from curation.store import Known
+from curation.together import all_or_first_error
 
 # Documents a walk should bring: large enough to compress well and to keep counting cheap, small enough that a
 # killed run loses little and that several connections have work.

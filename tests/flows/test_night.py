@@ -17,8 +17,10 @@ import pyarrow.csv
 import pytest
 from bson import ObjectId
 
+from curation.errors import LockedError
 from curation.publish import SnapshotDataset
 from curation.publish.commands import git
+from curation.store import RecordStore
 from flows.demo.corpus import make_corpus, second_night
 from flows.demo.load import load_documents
 from flows.demo.server import DemoServer, database, make_app
@@ -67,22 +69,25 @@ def url(upstream: Upstream) -> Iterator[str]:
         yield server.url
 
 
+def command(url: str) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "flows.cli",
+        "nightly",
+        "--api-url",
+        url,
+        "--store",
+        "store",
+        "--dataset",
+        "data",
+    ]
+
+
 def nightly(url: str, folder: Path, *more: str, retries: str = "0") -> subprocess.CompletedProcess[str]:
     """The night's command in a process of its own."""
     return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "flows.cli",
-            "nightly",
-            "--api-url",
-            url,
-            "--store",
-            "store",
-            "--dataset",
-            "data",
-            *more,
-        ],
+        [*command(url), *more],
         cwd=folder,
         env={
             **os.environ,
@@ -195,18 +200,7 @@ def test_foreseen_errors_are_told_without_a_trace(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize("moment", ["while it starts", "while it serves"])
 def test_embedded_server_ends_with_a_killed_night(moment: str, url: str, tmp_path: Path) -> None:
     run = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "flows.cli",
-            "nightly",
-            "--api-url",
-            url,
-            "--store",
-            "store",
-            "--dataset",
-            "data",
-        ],
+        command(url),
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         stderr=subprocess.PIPE,
@@ -228,6 +222,41 @@ def test_embedded_server_ends_with_a_killed_night(moment: str, url: str, tmp_pat
         run.stderr.close()
     wait_for(lambda: not servers(port))
     assert not listens(port)
+
+
+def test_locks_are_held_until_an_interrupted_publication_has_ended(url: str, tmp_path: Path) -> None:
+    dataset = SnapshotDataset(tmp_path / "data")
+    run = subprocess.Popen(
+        command(url),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        said = ""
+        while "T1w: flatten" not in said:
+            assert run.poll() is None, said
+            said += run.stderr.readline()
+        run.terminate()
+
+        def unlocked() -> bool:
+            try:
+                with dataset.lock(), RecordStore(tmp_path / "store").lock():
+                    return True
+            except LockedError:
+                return False
+
+        wait_for(unlocked)
+        # A thread cannot be stopped: whoever gets the locks must find its work done.
+        assert "RUNCMD" in git(dataset.path, "log", "-1", "--format=%s")
+        assert git(dataset.path, "status", "--porcelain") == ""
+        said += run.communicate(timeout=60)[1]
+        assert run.returncode == 130, said
+    finally:
+        run.kill()
+        run.wait()
+        run.stderr.close()
 
 
 def servers(port: int) -> list[int]:
