@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.pull.pages import BadAnswer, Page, check_page, parse_page
+from curation.pull.pages import BadAnswer, Page, _parse_leniently, check_page, parse_page
 from curation.store import Record
 
 ID = "5a497a0000000000000000"
@@ -32,6 +32,8 @@ ODD = [
     '{"_id": "a", "x": "\\ud800"}',
     '{"_id": "a", "_etag": null, "_created": 3, "_updated": {"$date": 1}}',
     '{"_id": "a", "x": 12345678901234567890123456789}',
+    '{"_id": "a", "x": ": NaN,", "y":Infinity,"z":-Infinity, "0E0": [NaN,NaN ,\n NaN]}',
+    '{"_id": "a", "_etag": "[NaN]", "_created": ":-Infinity ", "x": NaN}',
 ]
 
 
@@ -102,6 +104,20 @@ def test_what_is_no_page_is_refused_without_telling_its_content(body: bytes) -> 
     with pytest.raises(BadAnswer) as caught:
         parse_page(body)
     assert "_id" not in str(caught.value) or "text _id" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "token", ["-NaN", "--Infinity", "1NaN", "NaN0", "NaNNaN", "+Infinity", "nan", '"\\uNaN1"']
+)
+def test_tokens_that_only_look_non_finite_are_refused(token: str) -> None:
+    with pytest.raises(BadAnswer):
+        parse_page(page_of(f'{{"_id": "a", "x": {token}}}', '{"_id": "b", "y": NaN}'))
+
+
+@given(st.lists(st.sampled_from(ODD), max_size=4))
+def test_both_readings_of_a_page_agree(documents: list[str]) -> None:
+    body = page_of(*documents, '{"_id": "b", "y": -Infinity}')
+    assert parse_page(body) == _parse_leniently(body)
 
 
 @given(st.data())
