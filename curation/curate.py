@@ -6,40 +6,46 @@ Everything is written to a staging folder beside the files it will replace, chec
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.curated import curated_rows
 from curation.deduplicate import (
-    DUPLICATE,
-    FATES,
+    IMAGE_KEY_COLUMNS,
     KEY_COLUMNS,
-    LEDGER_SCHEMA,
-    QUARANTINED,
-    REPRESENTATIVE,
-    Fates,
+    Decision,
+    Fate,
+    compare_repeats,
     decide,
+    make_ledger,
+    make_quarantine,
 )
+from curation.describe import describe
 from curation.errors import LawBroken
-from curation.flatten import flat_schema
+from curation.gate import Coverage, compare, measure
 from curation.store import Part, RecordStore
 from curation.store.files import sync_folder, to_json
 from curation.store.parts import file_sha256
 from curation.tables import gather, write_table
-from curation.typed import WITHHELD, make_typed, read_typed
+from curation.typed import READINGS, WITHHELD, make_typed, read_typed
 from schemas import RESOURCES, dictionary_digest, table
+from schemas.bids import schema_version
 from schemas.dictionary import Resource
+from schemas.published import IMAGE_RESOURCES, PublishedTable, published_table, received_name
 
 STAGING = ".mriqc-snapshot-staging"
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
 
 
 @dataclass
@@ -63,45 +69,74 @@ class CurationReport:
 
 
 def curate(
-    store: RecordStore, out: Path, *, on_stage: Callable[[str], None] = lambda text: None
+    store: RecordStore,
+    out: Path,
+    *,
+    accept_coverage: bool = False,
+    on_stage: Callable[[str], None] = lambda text: None,
 ) -> CurationReport:
     """Make all tables and ledgers in ``out``; files of the same names are replaced, others are left alone.
 
     Args:
         store: the record store.
         out: a folder; made if missing.
+        accept_coverage: replace what is there even by much less.
         on_stage: told what begins.
 
     Raises:
         StoreCorrupted: a part is not what its manifest says.
-        LawBroken: records would be lost; ``out`` is as it was.
+        LawBroken: records would be lost, a table is not what the dictionary says, or much less is covered than by the
+            tables that are there; ``out`` is as it was.
     """
     staging = out / STAGING
-    report = stage(store, staging, on_stage=on_stage)
+    there = out / "snapshot.json"
+    before = json.loads(there.read_bytes()) if there.exists() else None
+    report = stage(store, staging, before=before, accept_coverage=accept_coverage, on_stage=on_stage)
     move_files(report.files, staging, out)
     shutil.rmtree(staging)
     return CurationReport(report.snapshot, out, report.files)
 
 
 def stage(
-    store: RecordStore, staging: Path, *, on_stage: Callable[[str], None] = lambda text: None
+    store: RecordStore,
+    staging: Path,
+    *,
+    before: Mapping[str, Any] | None = None,
+    accept_coverage: bool = False,
+    on_stage: Callable[[str], None] = lambda text: None,
 ) -> CurationReport:
-    """Make all tables and ledgers in ``staging``, which is emptied first; see :func:`curate`."""
+    """Make all tables and ledgers in ``staging``, which is emptied first; see :func:`curate`.
+
+    Args:
+        store: the record store.
+        staging: a folder; made if missing.
+        before: what ``snapshot.json`` of the version published last says.
+        accept_coverage: publish even if much less is covered than before.
+        on_stage: told what begins.
+    """
     if staging.exists():
         shutil.rmtree(staging)
     staging.mkdir(parents=True)
-    fates: dict[str, Fates] = {}
-    withheld: Counter[str] = Counter()
+    done: dict[str, _Curated] = {}
     for resource in RESOURCES:
-        on_stage(f"{resource}: flatten, deduplicate, write")
-        fates[resource], found = _curate_resource(store, resource, staging)
-        withheld.update({f"{resource}: {rule}": n for rule, n in found.items()})
-    on_stage("ledger")
-    ledgers = (fates[resource].ledger for resource in RESOURCES)
-    rows = write_table(ledgers, LEDGER_SCHEMA, staging / "audit" / "records.csv")
-    _require(rows == sum(len(f.ledger) for f in fates.values()), f"the ledger has {rows} rows")
+        on_stage(f"{resource}: flatten, validate, deduplicate, write")
+        done[resource] = _curate_resource(store, resource, staging)
+    on_stage("ledgers")
+    ledgers = {
+        "records": pa.concat_tables(curated.ledger for curated in done.values()),
+        "quarantine": pa.concat_tables(curated.quarantine for curated in done.values()),
+    }
+    for name, ledger in ledgers.items():
+        published = published_table(name)
+        rows = write_table(iter([ledger]), published.arrow_schema, staging / published.path)
+        _require(rows == len(ledger), f"{published.path} has {rows} rows of {len(ledger)}")
+    on_stage("check what was made")
+    coverage = measure(staging, ledgers)
+    describe(staging)
     files = sorted(str(path.relative_to(staging)) for path in staging.rglob("*") if path.is_file())
-    snapshot = _snapshot(fates, withheld, staging, files)
+    snapshot = _snapshot(done, coverage, staging, files)
+    if before and not accept_coverage:
+        compare(snapshot, before, staging, ledgers["quarantine"])
     (staging / "snapshot.json").write_bytes(to_json(snapshot))
     return CurationReport(snapshot, staging, [*files, "snapshot.json"])
 
@@ -120,31 +155,57 @@ def move_files(names: Sequence[str], source: Path, target: Path) -> None:
         sync_folder(folder)
 
 
-def _curate_resource(store: RecordStore, resource: Resource, staging: Path) -> tuple[Fates, Counter[str]]:
+@dataclass(frozen=True)
+class _Curated:
+    """What became of one resource."""
+
+    decision: Decision
+    ledger: pa.Table
+    quarantine: pa.Table
+    withheld: Counter[str]
+    readings: Counter[str]
+
+
+def _curate_resource(store: RecordStore, resource: Resource, staging: Path) -> _Curated:
     parts = store.parts(resource)
     paths = make_typed(store, resource, parts)
-    checksum = table(resource).checksum.name
-    keys = [
-        read_typed(path, [*KEY_COLUMNS, checksum]).rename_columns([*KEY_COLUMNS, "md5sum"]) for path in paths
-    ]
-    fates = decide(resource, keys, [part.sequence for part in parts], store.deletions(resource))
-    del keys
+    decision = _decide(resource, paths, parts, store.deletions(resource))
     # Counted in the sealed parts themselves, not in what was made of them.
     sealed = _distinct_ids(parts)
-    _require(fates.received == sealed, f"{resource}: {sealed} records sealed, {fates.received} typed")
-    schema = _unique_schema(resource)
-    withheld: Counter[str] = Counter()
-    columns = [*_received_names(resource, schema), WITHHELD]
+    _require(decision.received == sealed, f"{resource}: {sealed} records sealed, {decision.received} typed")
+    published = published_table(resource)
+    notes: dict[str, Counter[str]] = {WITHHELD: Counter(), READINGS: Counter()}
+    columns = [*(received_name(resource, column) for column in published.columns), *notes]
     chunks = (
-        _taken_note(chunk, withheld).rename_columns(schema.names)
-        for chunk in gather(paths, fates.rows, columns)
+        _taken_notes(chunk, notes).rename_columns(published.names)
+        for chunk in gather(paths, decision.unique, columns)
     )
-    rows = write_table(
-        chunks, schema, staging / "csv" / f"{resource}.csv", staging / "parquet" / f"{resource}.parquet"
-    )
-    representatives = pc.sum(pc.equal(fates.ledger.column("fate"), REPRESENTATIVE)).as_py() or 0
-    _require(rows == representatives, f"{resource}.csv has {rows} rows for {representatives} representatives")
-    return fates, withheld
+    _write(published, chunks, staging, expected=len(decision.unique))
+    repeats = None
+    if resource in IMAGE_RESOURCES:
+        repeats = compare_repeats(paths, decision, [column.name for column in table(resource).iqms])
+        curated = published_table(f"{resource}_curated")
+        rows = curated_rows(resource, curated, paths, decision, repeats)
+        _write(curated, rows, staging, expected=len(decision.unique))
+    ledger = make_ledger(resource, decision, repeats)
+    quarantine = make_quarantine(resource, decision)
+    return _Curated(decision, ledger, quarantine, notes[WITHHELD], notes[READINGS])
+
+
+def _decide(
+    resource: Resource, paths: Sequence[Path], parts: Sequence[Part], deletions: Mapping[str, int]
+) -> Decision:
+    checksum = table(resource).checksum.name
+    names = [*(IMAGE_KEY_COLUMNS if resource in IMAGE_RESOURCES else KEY_COLUMNS), checksum]
+    renamed = ["md5sum" if name == checksum else name for name in names]
+    keys = [read_typed(path, names).rename_columns(renamed) for path in paths]
+    return decide(resource, keys, [part.sequence for part in parts], deletions)
+
+
+def _write(published: PublishedTable, chunks: Iterator[pa.Table], staging: Path, *, expected: int) -> None:
+    parquet = staging / "parquet" / f"{published.name}.parquet"
+    rows = write_table(chunks, published.arrow_schema, staging / published.path, parquet)
+    _require(rows == expected, f"{published.path} has {rows} rows for {expected} representatives")
 
 
 def _distinct_ids(parts: Sequence[Part]) -> int:
@@ -152,50 +213,31 @@ def _distinct_ids(parts: Sequence[Part]) -> int:
     return pc.count_distinct(pa.chunked_array(chunks, pa.string())).as_py()
 
 
-def _taken_note(chunk: pa.Table, withheld: Counter[str]) -> pa.Table:
-    """Count what was withheld from the rows of ``chunk``; returns it without that column."""
-    for rule in pc.value_counts(pc.list_flatten(chunk.column(WITHHELD))).to_pylist():
-        withheld[rule["values"]] += rule["counts"]
-    return chunk.drop_columns(WITHHELD)
-
-
-def _unique_schema(resource: Resource) -> pa.Schema:
-    """The published columns of a unique table, or of the ratings in the order of 2019."""
-    flat = flat_schema(table(resource))
-    columns = list(flat)
-    checksum = columns.pop(0).with_name("md5sum")
-    created = pa.field("created", pa.timestamp("s", tz="UTC"))
-    if resource == "rating":
-        by_name = {f.name: f for f in columns}
-        updated = pa.field("updated", pa.timestamp("s", tz="UTC"))
-        ordered = [checksum, by_name["rating"], created, updated]
-        ordered += [by_name["name"], by_name["comment"], by_name["extra"]]
-    else:
-        ordered = [checksum, created, *columns]
-    return pa.schema([*ordered, pa.field("record_id", pa.string())])
-
-
-def _received_names(resource: Resource, schema: pa.Schema) -> list[str]:
-    """Names of a unique table's columns in the typed parts."""
-    return [table(resource).checksum.name if name == "md5sum" else name for name in schema.names]
+def _taken_notes(chunk: pa.Table, notes: dict[str, Counter[str]]) -> pa.Table:
+    """Count what was noted of the rows of ``chunk``; returns it without those columns."""
+    for name, counter in notes.items():
+        for note in pc.value_counts(pc.list_flatten(chunk.column(name))).to_pylist():
+            counter[note["values"]] += note["counts"]
+    return chunk.drop_columns(list(notes))
 
 
 def _snapshot(
-    fates: dict[str, Fates], withheld: Counter[str], staging: Path, files: list[str]
+    done: Mapping[str, _Curated], coverage: Coverage, staging: Path, files: list[str]
 ) -> dict[str, Any]:
-    tables = {resource: _counts(resource, fate) for resource, fate in fates.items()}
-    newest = max(
-        (time for f in fates.values() if (time := pc.max(f.ledger.column("created")).as_py()) is not None),
-        default=None,
-    )
+    times = (pc.max(curated.ledger.column("created")).as_py() for curated in done.values())
+    newest = max((time for time in times if time is not None), default=None)
     return {
         "format": SNAPSHOT_FORMAT,
         "newest_record": newest.isoformat().replace("+00:00", "Z") if newest else None,
-        "tables": tables,
-        "withheld": dict(sorted(withheld.items())),
+        "tables": {resource: _counts(resource, curated.decision) for resource, curated in done.items()},
+        "coverage": coverage,
+        "withheld": {resource: dict(sorted(curated.withheld.items())) for resource, curated in done.items()},
+        "readings": {resource: dict(sorted(curated.readings.items())) for resource, curated in done.items()},
         "versions": {
             "mriqc-snapshot": version("mriqc-snapshot"),
             "dictionary": dictionary_digest(),
+            "bids": schema_version(),  # whose descriptions dictionary/ has
+            "numpy": np.__version__,  # interquartile ranges are its own
             "pyarrow": pa.__version__,  # the bytes of Parquet files are its own
         },
         "files": {
@@ -205,23 +247,22 @@ def _snapshot(
     }
 
 
-def _counts(resource: str, fates: Fates) -> dict[str, int]:
+def _counts(resource: str, decision: Decision) -> dict[str, int]:
     """Records by fate; law 1: every record received is in exactly one of them."""
-    found = {
-        item["values"]: item["counts"] for item in pc.value_counts(fates.ledger.column("fate")).to_pylist()
-    }
-    counts = {fate: found.get(fate, 0) for fate in FATES}
-    accounted = counts[REPRESENTATIVE] + counts[DUPLICATE] + counts[QUARANTINED] + fates.withdrawn
+    found = decision.records["fate"].value_counts()
+    counts = {str(fate): int(found.get(fate, 0)) for fate in Fate}
+    accounted = sum(counts.values()) + decision.withdrawn
     _require(
-        accounted == fates.received and sum(found.values()) == len(fates.ledger),
-        f"{resource}: {fates.received} records received, {accounted} accounted for",
+        accounted == decision.received and found.sum() == len(decision.records),
+        f"{resource}: {decision.received} records received, {accounted} accounted for",
     )
     return {
-        "received": fates.received,
-        "representatives": counts[REPRESENTATIVE],
-        "duplicates": counts[DUPLICATE],
-        "quarantined": counts[QUARANTINED],
-        "withdrawn": fates.withdrawn,
+        "received": decision.received,
+        "representatives": counts[Fate.REPRESENTATIVE],
+        "duplicates": counts[Fate.DUPLICATE],
+        "quarantined": counts[Fate.QUARANTINED],
+        "excluded": counts[Fate.EXCLUDED],
+        "withdrawn": decision.withdrawn,
     }
 
 

@@ -6,12 +6,13 @@ The files are keyed by the part's digest and what they were made with, and can b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 import dask
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -22,20 +23,31 @@ from curation.flatten import flat_schema, flatten
 from curation.objectid import is_object_id
 from curation.store import Part, RecordStore
 from curation.store.files import move_into_place
+from curation.validate import FAULTS_TYPE, broken_rules, faults_array
 from schemas import dictionary_digest, table
 from schemas.dictionary import Resource
 
-FAULT, WITHHELD = "_fault", "_withheld"
-"""Columns for this library only: why a document is unusable, what was withheld from it."""
+FAULTS, WITHHELD, READINGS = "_faults", "_withheld", "_readings"
+"""Columns for this library only: the rules a record breaks, what was withheld from it, what was read otherwise."""
+FINITE, METADATA = "_finite", "_metadata"
+"""Likewise: whether no IQM is NaN or infinite, and how many acquisition parameters there are."""
 
 KEY_FIELDS = [
     pa.field("record_id", pa.string()),
     pa.field("etag", pa.string()),
     pa.field("created", pa.timestamp("s", tz="UTC")),
     pa.field("updated", pa.timestamp("s", tz="UTC")),
-    pa.field(FAULT, pa.string()),
+    pa.field(FAULTS, FAULTS_TYPE),
     pa.field(WITHHELD, pa.list_(pa.string())),
+    pa.field(READINGS, pa.list_(pa.string())),
+    pa.field(FINITE, pa.bool_()),
+    pa.field(METADATA, pa.int32()),
 ]
+_MADE_WITH = {
+    "curation": ("objectid.py", "personal.py", "typed.py", "validate.py"),
+    "curation.flatten": ("cells.py", "dates.py", "documents.py", "flatten.py"),
+    "schemas": ("dictionary.py", "published.py", "validation.py"),
+}
 # Documents taken apart at a time: as Python objects they are some twenty times as large as on disk.
 SLICE_ROWS = 2_000
 
@@ -44,11 +56,7 @@ SLICE_ROWS = 2_000
 def flatten_digest() -> str:
     """SHA-256 (hex) of what typed columns are made with: the dictionary and the code that reads documents."""
     digest = hashlib.sha256(dictionary_digest().encode())
-    modules = {
-        "curation": ("flatten.py", "objectid.py", "personal.py", "typed.py"),
-        "schemas": ("dictionary.py",),
-    }
-    for room, names in modules.items():
+    for room, names in _MADE_WITH.items():
         for name in names:
             digest.update((files(room) / name).read_bytes())
     return digest.hexdigest()
@@ -104,29 +112,52 @@ def _make_one(resource: Resource, part: Part, path: Path) -> None:
 
 def _typed(resource: Resource, documents: pa.Table) -> pa.Table:
     texts = documents.column("document").to_pylist()
-    flattened = flatten(table(resource), texts)
-    keys: list[pa.Array | pa.ChunkedArray] = [
-        documents.column("record_id"),
-        documents.column("etag"),
-        _creation_times(documents),
-        documents.column("updated"),
-        pa.array(flattened.faults, pa.string()),
-        pa.array(flattened.withheld, pa.list_(pa.string())),
-    ]
-    columns = pa.table(keys, schema=pa.schema(KEY_FIELDS))
-    for name in flattened.table.column_names:
-        columns = columns.append_column(flattened.table.field(name), flattened.table.column(name))
-    return columns
-
-
-def _creation_times(documents: pa.Table) -> pa.ChunkedArray:
-    """``_created``; where a document lacks it, the time in its id, if the id is an ObjectId."""
-    created = documents.column("created")
-    if not created.null_count:
-        return created
+    made = flatten(table(resource), texts)
     ids = documents.column("record_id").to_pylist()
-    from_ids = [int(i[:8], 16) if is_object_id(i) else None for i in ids]
-    return pc.coalesce(created, pa.array(from_ids, pa.int64()).cast(pa.timestamp("s", tz="UTC")))
+    created, updated = zip(*made.moments, strict=True)
+    keys: dict[str, pa.Array | pa.ChunkedArray] = {
+        "record_id": documents.column("record_id"),
+        "etag": documents.column("etag"),
+        # Where the service does not say, the time in the id.
+        "created": pc.coalesce(documents.column("created"), _times(created), _times(map(_born, ids))),
+        "updated": pc.coalesce(documents.column("updated"), _times(updated)),
+        FAULTS: faults_array(broken_rules(resource, ids, made)),
+        WITHHELD: pa.array(made.withheld, pa.list_(pa.string())),
+        READINGS: pa.array(made.readings, pa.list_(pa.string())),
+        FINITE: _all_finite(made.table, [column.name for column in table(resource).iqms]),
+        METADATA: _filled(made.table, [name for name in made.table.column_names if _is_metadata(name)]),
+    }
+    columns = [*keys.values(), *made.table.columns]
+    return pa.table(columns, schema=pa.schema([*KEY_FIELDS, *made.table.schema]))
+
+
+def _born(record_id: str) -> int | None:
+    return int(record_id[:8], 16) if is_object_id(record_id) else None
+
+
+def _times(seconds: Iterable[int | None]) -> pa.Array:
+    return pa.array(seconds, pa.int64()).cast(pa.timestamp("s", tz="UTC"))
+
+
+def _is_metadata(name: str) -> bool:
+    return name.startswith("bids_meta_") and name != "bids_meta_extra"
+
+
+def _all_finite(columns: pa.Table, names: Sequence[str]) -> pa.Array:
+    """Per row, whether none of the columns holds NaN or infinity; a missing value is neither."""
+    finite = np.ones(len(columns), dtype=bool)
+    for name in names:
+        found = pc.is_finite(columns.column(name).cast(pa.float64())).fill_null(True)
+        finite &= found.combine_chunks().to_numpy(zero_copy_only=False)
+    return pa.array(finite)
+
+
+def _filled(columns: pa.Table, names: Sequence[str]) -> pa.Array:
+    """Per row, how many of the columns hold a value."""
+    filled = np.zeros(len(columns), dtype="int32")
+    for name in names:
+        filled += columns.column(name).is_valid().combine_chunks().to_numpy(zero_copy_only=False)
+    return pa.array(filled)
 
 
 def read_typed(path: Path, columns: Sequence[str]) -> pa.Table:

@@ -58,6 +58,12 @@ Rate = Annotated[
     float | None,
     typer.Option("--rate", help="Requests a second, 0 for no limit.", show_default="10, none on loopback"),
 ]
+AcceptCoverage = Annotated[
+    bool,
+    typer.Option(
+        "--accept-coverage", help="Publish even tables that cover much less than those published last."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -142,6 +148,7 @@ def verify(
 def curate(
     out: Annotated[Path, typer.Option("--out", help="Folder for the tables.")],
     store: Store = None,
+    accept_coverage: AcceptCoverage = False,
     as_json: AsJson = False,
 ) -> None:
     """Make all tables from the record store in a plain folder; no network, no DataLad."""
@@ -154,7 +161,7 @@ def curate(
     if out.resolve().is_relative_to(settings.store.resolve()):
         raise errors.UsageError(f"{out}: inside the record store, which is private; choose another --out")
     with record_store.lock():
-        report = run_curate(record_store, out, on_stage=_say)
+        report = run_curate(record_store, out, accept_coverage=accept_coverage, on_stage=_say)
     _print_snapshot(report.snapshot, as_json)
     _say(f"tables are in {out}")
 
@@ -168,6 +175,7 @@ def nightly(
     resource: Resources = None,
     connections: Connections = None,
     rate: Rate = None,
+    accept_coverage: AcceptCoverage = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole night: pull, curate, commit to the DataLad dataset."""
@@ -178,6 +186,7 @@ def nightly(
         resources=_several(resource, more),
         connections=connections,
         rate=rate,
+        accept_coverage=accept_coverage or None,
     )
     report = _run_night(settings)
     if as_json:

@@ -115,10 +115,14 @@ async def settle_counts(work: ResourcePull, resource: str) -> ResourceReport:
 
 
 @task(task_run_name="curate and commit", cache_policy=NO_CACHE, persist_result=False)
-async def curate_and_commit(store: RecordStore, dataset: SnapshotDataset) -> PublishReport:
+async def curate_and_commit(
+    store: RecordStore, dataset: SnapshotDataset, *, accept_coverage: bool
+) -> PublishReport:
     """Make the tables from the record store and commit them if they changed."""
     logger = get_run_logger()
-    report = await in_thread(partial(publish, store, dataset, on_stage=logger.info))
+    report = await in_thread(
+        partial(publish, store, dataset, accept_coverage=accept_coverage, on_stage=logger.info)
+    )
     logger.info("commit %s", report.commit) if report.commit else logger.info("nothing new, no commit")
     return report
 
@@ -140,7 +144,7 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
             locks.enter_context(store.lock())
             await in_thread(dataset.prepare)
             pulled = await _pull(settings, store)
-            published = await curate_and_commit(store, dataset)
+            published = await curate_and_commit(store, dataset, accept_coverage=settings.accept_coverage)
         await _keep_counts(pulled, published)
     finally:
         await _let_server_record()
@@ -183,14 +187,15 @@ def night_markdown(pulled: PullReport, published: PublishReport) -> str:
     lines = [
         f"## {'Commit ' + published.commit[:10] if published.commit else 'Nothing new, no commit'}",
         "",
-        "| | on the service | new | changed | deleted | representatives | duplicates | quarantined | unretrievable |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| | on the service | new | changed | deleted | representatives | duplicates | quarantined "
+        "| excluded | unretrievable |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for resource, counts in published.snapshot["tables"].items():
         pull = pulled.resources.get(resource, ResourceReport(resource))
         lines.append(
             f"| {resource} | {pull.total} | {pull.new} | {pull.changed} | {pull.deleted} | {counts['representatives']} "
-            f"| {counts['duplicates']} | {counts['quarantined']} | {len(pull.unretrievable)} |"
+            f"| {counts['duplicates']} | {counts['quarantined']} | {counts['excluded']} | {len(pull.unretrievable)} |"
         )
     traffic = pulled.traffic
     lines += ["", f"{traffic['requests']} requests, {traffic['retries']} retries, {traffic['bytes']} bytes"]

@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     most_deleted: float = Field(
         0.01, ge=0, le=1, description="Share of records a run believes to be deleted."
     )
+    accept_coverage: bool = Field(
+        False, description="Publish tables that cover much less than those published last."
+    )
     task_retries: int = Field(
         2, ge=0, description="Times Prefect runs a task again when the service is away."
     )

@@ -20,7 +20,8 @@ from curation.publish.commands import datalad, git
 from curation.store.files import write_atomically
 
 LAYOUT_PROCEDURE = "mriqc_snapshot_layout"
-PUBLISHED = ("audit", "csv", "parquet", "snapshot.json")
+_ANNEXED = ("audit", "csv", "parquet")
+PUBLISHED = (*_ANNEXED, "datapackage.json", "dictionary", "snapshot.json")
 """What a night writes; nothing else in the dataset is touched."""
 
 # Modes of git's trees: https://git-scm.com/docs/git-fast-import (filemodify)
@@ -205,7 +206,7 @@ class SnapshotDataset:
             name: about.split()[0] for about, _, name in (entry.partition("\t") for entry in entries) if name
         }
         for name in names:
-            expected = _LINK if "/" in name else _FILE
+            expected = _LINK if name.split("/")[0] in _ANNEXED else _FILE
             if modes.get(name) != expected:
                 raise DatasetError(
                     f"{self.path / name}: in the last commit with mode {modes.get(name)}, expected {expected}; does a "

@@ -34,23 +34,33 @@ class PublishReport:
 
 
 def publish(
-    store: RecordStore, dataset: SnapshotDataset, *, on_stage: Callable[[str], None] = lambda text: None
+    store: RecordStore,
+    dataset: SnapshotDataset,
+    *,
+    accept_coverage: bool = False,
+    on_stage: Callable[[str], None] = lambda text: None,
 ) -> PublishReport:
     """Make the tables and commit them if they differ from the last commit.
 
     The dataset is locked and prepared by the caller.
 
+    Args:
+        store: the record store.
+        dataset: what the tables are committed to.
+        accept_coverage: commit even if much less is covered than by the last commit.
+        on_stage: told what begins.
+
     Raises:
-        LawBroken: records would be lost; nothing was committed.
+        LawBroken: records would be lost, or a table did not pass the gate; nothing was committed.
         DatasetError: git or DataLad failed.
     """
-    report = stage(store, dataset.staging, on_stage=on_stage)
-    text = (dataset.staging / "snapshot.json").read_bytes()
     published = dataset.published("snapshot.json")
+    before = json.loads(published) if published else {}
+    report = stage(store, dataset.staging, before=before, accept_coverage=accept_coverage, on_stage=on_stage)
+    text = (dataset.staging / "snapshot.json").read_bytes()
     if text == published:
         shutil.rmtree(dataset.staging)
         return PublishReport(None, report.snapshot, report.snapshot)
-    before = json.loads(published) if published else {}
     on_stage("commit")
     dataset.configure("datalad.run.substitutions.store", str(store.path.absolute()))
     message = commit_message(report.snapshot, before, dataset.dataset_id())

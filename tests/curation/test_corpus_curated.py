@@ -12,14 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from curation.curate import CurationReport, curate
+from curation.flags import flag
+from curation.flatten import flatten
 from flows.demo.corpus import Corpus, make_corpus
 from flows.demo.load import load_documents
 from flows.demo.server import database, make_app
 from schemas import RESOURCES, table
+from schemas.published import flag_meanings
+from tests.support import truth
 from tests.support.documents import lost, moment, record, store_of
 
 SHARED = Path(__file__).parents[3] / "shared" / "real"
@@ -59,39 +64,80 @@ def _ledger(report: CurationReport) -> pd.DataFrame:
     return pd.read_csv(report.folder / "audit" / "records.csv", dtype="str")
 
 
-def test_every_planted_checksum_defect_is_quarantined_and_no_other(
-    corpus: Corpus, night: CurationReport
+def test_every_broken_rule_is_found_and_no_other(corpus: Corpus, night: CurationReport) -> None:
+    expected = {(*who, *broken) for who, rules in truth.broken_rules(corpus).items() for broken in rules}
+    book = pd.read_csv(night.folder / "audit" / "quarantine.csv", dtype="str", keep_default_na=False)
+    found = list(zip(*(book[name] for name in ("resource", "record_id", "column", "rule")), strict=True))
+    assert set(found) == expected
+    assert len(found) == len(expected) > 50
+    ledger = _ledger(night)
+    kept_out = ledger[~ledger["fate"].isin(["representative", "duplicate"])]
+    assert set(zip(kept_out["resource"], kept_out["record_id"], strict=True)) == {who[:2] for who in expected}
+
+
+def test_every_planted_flag_is_raised_and_no_other(
+    corpus: Corpus, documents: dict[str, list[dict[str, Any]]], night: CurationReport
 ) -> None:
-    planted = {
-        (p.record_id, p.defect.replace("-checksum", ""))
-        for p in corpus.truth
-        if p.defect in ("missing-checksum", "malformed-checksum")
+    expected, found = truth.flags(corpus), set()
+    images = [resource for resource in documents if resource != "rating"]
+    for resource in images:
+        made = flatten(table(resource), [json.dumps(one).encode() for one in documents[resource]])  # type: ignore[arg-type]
+        readings = pa.chunked_array([made.readings], pa.list_(pa.string()))
+        flags = flag(resource, made.table, readings).to_pylist()  # type: ignore[arg-type]
+        for document, text in zip(documents[resource], flags, strict=True):
+            found |= {(resource, document["_id"], name) for name in (text or "").split()}
+    # What is out of the hard range is no plausible value either, and is quarantined.
+    broken = set(truth.broken_rules(corpus))
+    named = {
+        (r, i, name) for r, i, name in found if name in {*truth.FLAGS.values(), "unreadable_acquisition"}
     }
-    book = _ledger(night)
-    quarantined = book[book["fate"] == "quarantined"]
-    found = {
-        (i, reason.split()[-1])
-        for i, reason in zip(quarantined["record_id"], quarantined["reason"], strict=True)
-    }
-    assert found == planted
-    assert planted
+    assert {one for one in named if one[:2] not in broken} == expected
+    for resource in images:
+        rows = pd.read_csv(night.folder / f"csv/{resource}_curated.csv", low_memory=False)
+        for record_id, text in zip(rows["record_id"], rows["flags"], strict=True):
+            names = text.split() if isinstance(text, str) else []
+            assert {(resource, record_id, name) for name in names} == {
+                one for one in found if one[:2] == (resource, record_id)
+            }
+            assert set(names) <= set(flag_meanings(resource))  # type: ignore[arg-type]
+
+
+def test_repeats_are_told_apart_as_planted(corpus: Corpus, night: CurationReport) -> None:
+    ledger = _ledger(night).set_index("record_id")
+    kinds = {"exact-repeat": "exact", "noisy-repeat": "noisy"}
+    checked = 0
+    for planted in corpus.truth:
+        if planted.defect in kinds and ledger.loc[planted.record_id, "fate"] in (
+            "representative",
+            "duplicate",
+        ):
+            assert ledger.loc[planted.record_id, "repeat"] == kinds[planted.defect]
+            checked += 1
+    assert checked > 300
 
 
 def test_counts_are_those_of_plain_python(
-    documents: dict[str, list[dict[str, Any]]], night: CurationReport
+    corpus: Corpus, documents: dict[str, list[dict[str, Any]]], night: CurationReport
 ) -> None:
+    broken = truth.broken_rules(corpus)
     for resource, found in documents.items():
-        sums = [d["md5sum"] if resource == "rating" else d["provenance"].get("md5sum", "") for d in found]
-        sound = [s for s in sums if len(s) == 32 and set(s) <= set("0123456789abcdef")]
-        heads = len(sound) if resource == "rating" else len(set(sound))
+        sums = [
+            d["md5sum"] if resource == "rating" else d["provenance"]["md5sum"]
+            for d in found
+            if (resource, d["_id"]) not in broken
+        ]
+        heads = len(sums) if resource == "rating" else len(set(sums))
         assert night.snapshot["tables"][resource] == {
             "received": len(found),
             "representatives": heads,
-            "duplicates": len(sound) - heads,
-            "quarantined": len(found) - len(sound),
+            "duplicates": len(sums) - heads,
+            **truth.kept_out(corpus, resource),
             "withdrawn": 0,
         }
         assert len(pd.read_csv(night.folder / "csv" / f"{resource}.csv")) == heads
+        if resource != "rating":
+            curated = pd.read_csv(night.folder / "csv" / f"{resource}_curated.csv", low_memory=False)
+            assert sorted(curated["n_records"]) == sorted(Counter(sums).values())
 
 
 def _contents(report: CurationReport) -> Iterator[tuple[str, bytes]]:

@@ -59,13 +59,13 @@ def test_pull_and_curate_print_what_came_and_what_became_of_it(service: FastApi,
     curated = run("curate", "--store", "store", "--out", "tables", "--json", cwd=tmp_path)
     assert curated.returncode == 0, curated.stderr
     counts = json.loads(curated.stdout)["tables"]["T1w"]
-    assert (
-        counts["received"] == 120 == counts["representatives"] + counts["duplicates"] + counts["quarantined"]
-    )
+    assert counts.pop("received") == 120 == sum(counts.values())
     assert (tmp_path / "tables" / "csv" / "T1w.csv").is_file()
     assert sorted(p.name for p in (tmp_path / "tables").iterdir()) == [
         "audit",
         "csv",
+        "datapackage.json",
+        "dictionary",
         "parquet",
         "snapshot.json",
     ]

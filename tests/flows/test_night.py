@@ -27,6 +27,7 @@ from flows.demo.server import DemoServer, database, make_app
 from flows.settings import load_settings
 from tests.conftest import REPOSITORY
 from tests.support.fast_api import FastApi, make_document
+from tests.support.truth import kept_out
 
 
 class Upstream:
@@ -105,17 +106,12 @@ def test_three_nights(upstream: Upstream, url: str, tmp_path: Path) -> None:
     first = nightly(url, tmp_path, "--json")
     assert first.returncode == 0, first.stderr
     tables = json.loads(first.stdout)["tables"]
-    without = {
-        r: sum(
-            p.resource == r and p.defect in ("missing-checksum", "malformed-checksum")
-            for p in upstream.corpus.truth
-        )
-        for r in tables
-    }
     for resource, documents in upstream.corpus.documents.items():
         counts = tables[resource]
         assert counts["received"] == len(documents)
-        assert counts["quarantined"] == without[resource]
+        assert {kind: counts[kind] for kind in ("quarantined", "excluded")} == kept_out(
+            upstream.corpus, resource
+        )
         assert counts["received"] == sum(counts[kind] for kind in counts if kind != "received")
         rows = pyarrow.csv.read_csv(tmp_path / "data" / "csv" / f"{resource}.csv")
         assert rows.num_rows == counts["representatives"]

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from curation.curate import _unique_schema
-from curation.flatten import flat_schema, published_columns
+from curation.flatten import flat_schema
 from curation.typed import KEY_FIELDS
 from schemas import RESOURCES, dictionary_digest, table
 from schemas.dictionary import ARROW_TYPES
+from schemas.published import published_columns, published_table
 
 
 @pytest.mark.parametrize("resource", RESOURCES)
 def test_names_are_unique(resource: Any) -> None:
-    names = _unique_schema(resource).names
+    names = published_table(resource).names
     assert len(set(names)) == len(names)
     typed = [*(field.name for field in KEY_FIELDS), *flat_schema(table(resource)).names]
     assert len(set(typed)) == len(typed)
@@ -37,11 +37,11 @@ def test_no_path_is_the_beginning_of_another(resource: Any) -> None:
 
 @pytest.mark.parametrize("resource", RESOURCES)
 def test_tables_begin_and_end_as_told(resource: Any) -> None:
-    names = _unique_schema(resource).names
+    names = published_table(resource).names
     assert names[0] == "md5sum"
     assert names[-1] == "record_id"
     assert "provenance_email" not in names
-    assert published_columns(table(resource))[0] is table(resource).checksum
+    assert published_columns(resource)[0] is table(resource).checksum
 
 
 def test_digest_is_stable() -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from curation.store import Record, RecordStore
-from schemas import Table
+from schemas import Column, Table, table
+from schemas.dictionary import Resource
 
 ENVELOPE = {"_id", "_etag", "_created", "_updated", "_links"}
 
@@ -22,6 +23,30 @@ ENVELOPE = {"_id", "_etag", "_created", "_updated", "_links"}
 def moment(seconds: int) -> str:
     """A time as the service writes it."""
     return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
+
+
+def valid(resource: Resource, md5sum: str | None = None, **values: Any) -> dict[str, Any]:
+    """The least that passes every hard rule of a resource, then ``values``: columns by name to what they hold."""
+    document: dict[str, Any] = {}
+    columns = {column.name: column for column in table(resource).columns}
+    sound = {column.name: _sound(column) for column in columns.values() if column.required}
+    sound[table(resource).checksum.name] = md5sum or "0" * 32
+    for name, value in (sound | values).items():
+        level = document
+        for key in columns[name].path[:-1]:
+            level = level.setdefault(key, {})
+        level[columns[name].path[-1]] = value
+    return document
+
+
+def _sound(column: Column) -> Any:
+    if column.accept is not None and column.accept.values:
+        return column.accept.values[0]
+    if column.type == "text":
+        return "a" * 64 if column.personal else "0.14.2"
+    low, high = column.plausible or column.hard or (1, 1)
+    value = (low or 0) if high is None else high if low is None else (low + high) / 2
+    return int(value) if column.type == "integer" else float(value)
 
 
 def record(document: dict[str, Any] | bytes, **keys: str) -> Record:
@@ -101,7 +126,9 @@ def lost(table: Table, document: str | bytes, row: dict[str, Any]) -> list[str]:
 def _holds(kind: str, cell: Any, item: Any) -> bool:
     double = isinstance(item, tuple) and item[0] == "double"
     if kind == "boolean":
-        return item is cell
+        return item is cell or (isinstance(item, str) and item.lower() == str(cell).lower())
+    if kind in ("number", "integer") and isinstance(item, str):
+        return _bits(repr(float(item))) == _bits(repr(float(cell)))
     if kind == "number":
         if double:
             return item == _bits(repr(cell))

@@ -26,6 +26,8 @@ from aiohttp import web
 from curation.objectid import HIGHEST, LOWEST
 from curation.pull import Politeness, PullLimits, ResourceReport, crawl, pull, walk, windows
 from curation.store import RecordStore
+from schemas.dictionary import Resource
+from tests.support.documents import valid
 
 FAULTS = (
     "500", "429", "503", "timeout", "cut", "not-json", "content-type", "order", "total", "short", "disconnect",
@@ -250,9 +252,9 @@ def random_faults(seed: int, rate: float) -> Callable[[int], str | None]:
 
 
 def make_document(
-    resource: str, number: int, *, second: int = 0, version: int = 0, checksum: int | None = None
+    resource: Resource, number: int, *, second: int = 0, version: int = 0, checksum: int | None = None
 ) -> dict[str, Any]:
-    """A small valid-looking document; ``number`` makes its id, ``second`` its creation time since 2018."""
+    """A small valid document; ``number`` makes its id, ``second`` its creation time since 2018."""
     created = 1_514_764_800 + second
     stamp = format_datetime(datetime.fromtimestamp(created + version, UTC), usegmt=True)
     md5 = hashlib.md5(
@@ -262,11 +264,12 @@ def make_document(
         "_id": f"{created:08x}{number:016x}",
         "_created": format_datetime(datetime.fromtimestamp(created, UTC), usegmt=True),
         "_updated": stamp,
-        "cjv": number / 7 + version,
-        "bids_meta": {"modality": resource, "subject_id": "a" * 64, "EchoTime": 0.03},
-        "provenance": {"md5sum": md5.hexdigest(), "version": "0.14.2", "software": "mriqc"},
+        **valid(resource, md5.hexdigest()),
         "_links": {"self": {"title": resource, "href": f"{resource}/{number}"}},
     }
+    if resource != "rating":
+        document["efc"] = 1 / (number + version + 2)
+        document["bids_meta"]["EchoTime"] = 0.03
     document["_etag"] = hashlib.sha1(json.dumps(document).encode(), usedforsecurity=False).hexdigest()
     return document
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.csv
@@ -208,8 +209,8 @@ def test_law_broken_publishes_nothing(night, monkeypatch: pytest.MonkeyPatch) ->
     decide = curate.decide
 
     def losing(*arguments):
-        fates = decide(*arguments)
-        return type(fates)(fates.ledger, fates.rows, fates.received + 1, fates.withdrawn)
+        decision = decide(*arguments)
+        return replace(decision, received=decision.received + 1)
 
     monkeypatch.setattr(curate, "decide", losing)
     with pytest.raises(LawBroken, match="law 1"):

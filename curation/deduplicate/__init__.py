@@ -1,0 +1,20 @@
+"""Stage 4, deduplicate: every record ends as representative of its image, duplicate of one, or in quarantine."""
+
+from curation.deduplicate.fates import FATES, IMAGE_KEY_COLUMNS, KEY_COLUMNS, Decision, Fate, decide
+from curation.deduplicate.ledger import make_ledger, make_quarantine
+from curation.deduplicate.repeats import Repeats, compare_repeats
+from curation.deduplicate.similar import count_similar
+
+__all__ = [
+    "FATES",
+    "IMAGE_KEY_COLUMNS",
+    "KEY_COLUMNS",
+    "Decision",
+    "Fate",
+    "Repeats",
+    "compare_repeats",
+    "count_similar",
+    "decide",
+    "make_ledger",
+    "make_quarantine",
+]

@@ -1,0 +1,94 @@
+"""What became of every record, as rows of ``audit/records`` and ``audit/quarantine``."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pyarrow as pa
+
+from curation.deduplicate.fates import Decision, Fate
+from curation.deduplicate.repeats import Repeats
+from curation.flatten import canonical_json
+from curation.objectid import is_object_id
+from curation.personal import Scrubber
+from curation.validate import excluding_rules
+from schemas.dictionary import Resource
+from schemas.published import published_table
+
+LATER = "later record of the same image"
+_ETAG = re.compile(r"[0-9a-f]{40}\Z")
+
+
+def make_ledger(resource: Resource, decision: Decision, repeats: Repeats | None) -> pa.Table:
+    """A row a record, in the order of the records; ``repeats`` of images only."""
+    records = decision.records
+    ids = pa.array([_shown_id(record_id) for record_id in records["record_id"]], pa.string())
+    reasons: list[str | None] = [LATER if fate == Fate.DUPLICATE else None for fate in records["fate"]]
+    for place, faults in decision.faults.items():
+        reasons[place] = "; ".join(_reason(fault) for fault in faults)
+    heads = _ids_at(ids, records["head"])
+    nothing = pa.nulls(len(records), pa.string())
+    images = repeats is not None
+    columns = {
+        "record_id": ids,
+        "resource": pa.array([resource] * len(records), pa.string()),
+        "created": _times(records["created"]),
+        "updated": _times(records["updated"]),
+        "etag": pa.array([_shown_etag(etag) for etag in decision.etags.to_pylist()], pa.string()),
+        "md5sum": _texts(records["md5sum"]),
+        "fate": pa.array(records["fate"].tolist(), pa.string()),
+        "reason": pa.array(reasons, pa.string()),
+        "representative": heads,
+        "curated_representative": _ids_at(ids, records["best"]) if images else nothing,
+        "curated_reason": _texts(records["behind"]) if images else nothing,
+        "repeat": _texts(repeats.kind) if repeats is not None else nothing,
+    }
+    schema = published_table("records").arrow_schema
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def make_quarantine(resource: Resource, decision: Decision) -> pa.Table:
+    """A row for every rule that a record breaks, in the order of the records."""
+    rows = []
+    for place, faults in sorted(decision.faults.items()):
+        record_id = _shown_id(decision.records["record_id"].iloc[place])
+        for fault in faults:
+            fate = Fate.EXCLUDED if fault["rule"] in excluding_rules() else Fate.QUARANTINED
+            row = {"record_id": record_id, "resource": resource, "fate": str(fate), "rule": fault["rule"]}
+            rows.append(row | {"column": _column(fault["column"]), "found": fault["found"]})
+    return pa.Table.from_pylist(rows, schema=published_table("quarantine").arrow_schema)
+
+
+def _reason(fault: dict[str, str | None]) -> str:
+    column = _column(fault["column"])
+    return f"{column}: {fault['rule']}" if column else str(fault["rule"])
+
+
+def _column(name: str | None) -> str | None:
+    return "md5sum" if name == "provenance_md5sum" else name
+
+
+def _shown_id(record_id: str) -> str:
+    return record_id if is_object_id(record_id) else _as_json(record_id, "record_id")
+
+
+def _shown_etag(etag: str | None) -> str | None:
+    return etag if not etag or _ETAG.match(etag) else _as_json(etag, "etag")
+
+
+def _as_json(text: str, where: str) -> str:
+    """A text of the sender where another was expected: whole, without addresses, and no formula."""
+    return canonical_json(Scrubber(frozenset(), canonical_json).text(text, where))
+
+
+def _ids_at(ids: pa.Array, places: pd.Series) -> pa.Array:
+    return ids.take(pa.array(places.where(places >= 0), pa.int64(), from_pandas=True))
+
+
+def _texts(values: pd.Series) -> pa.Array:
+    return pa.array(values, pa.string(), from_pandas=True)
+
+
+def _times(seconds: pd.Series) -> pa.Array:
+    return pa.array(seconds.astype("Int64"), pa.int64()).cast(pa.timestamp("s", tz="UTC"))

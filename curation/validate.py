@@ -1,0 +1,87 @@
+"""Stage 3, validate: the hard rules that each record breaks, all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pandera.errors
+import pyarrow as pa
+
+from curation.flatten import UNREADABLE, Fault, Flattened
+from curation.objectid import is_object_id
+from schemas import RESOURCES, table
+from schemas.dictionary import Resource
+from schemas.validation import MISSING, OUT_OF_RANGE, record_schema
+
+NO_OBJECT_ID = "not an ObjectId"
+FAULTS_TYPE = pa.list_(pa.struct([("column", pa.string()), ("rule", pa.string()), ("found", pa.string())]))
+"""How faults are kept beside typed columns; a missing list is none."""
+
+
+@cache
+def excluding_rules() -> frozenset[str]:
+    """The rules whose breach leaves a record out of the tables though nothing is wrong with it."""
+    accepts = [column.accept for name in RESOURCES for column in table(name).columns if column.accept]
+    return frozenset(accept.rule for accept in accepts if accept.fate == "excluded")
+
+
+def broken_rules(resource: Resource, ids: Sequence[str], flattened: Flattened) -> list[list[Fault]]:
+    """The rules that each of some records breaks, in the order of the dictionary's columns.
+
+    Args:
+        resource: whose records they are.
+        ids: their ``_id``, which has to be an ObjectId.
+        flattened: their columns, and the faults found on the way.
+    """
+    faults = [list(found) for found in flattened.faults]
+    for place, column, rule, found in _failures(resource, flattened.table):
+        known = faults[place]
+        # A document that cannot be read lacks everything, and what cannot be read is not missing.
+        if not any(f.column is None or (f.column == column and f.rule == UNREADABLE) for f in known):
+            known.append(Fault(column, rule, found))
+    for record_id, known in zip(ids, faults, strict=True):
+        if not is_object_id(record_id):
+            known.append(Fault("record_id", NO_OBJECT_ID, "text"))
+    order = {name: place for place, name in enumerate(["record_id", *flattened.table.column_names])}
+    for known in faults:
+        known.sort(key=lambda fault: (order.get(fault.column or "", -1), fault.rule))
+    return faults
+
+
+def _failures(resource: Resource, columns: pa.Table) -> list[tuple[int, str, str, str | None]]:
+    """What pandera finds: row, column, rule, and what is there instead."""
+    schema = record_schema(resource)
+    frame = columns.select(list(schema.columns)).to_pandas(types_mapper=pd.ArrowDtype)
+    try:
+        schema.validate(frame, lazy=True)
+    except pandera.errors.SchemaErrors as errors:
+        cases = errors.failure_cases
+    else:
+        return []
+    if cases["index"].isna().any():
+        raise RuntimeError(
+            f"{resource}: typed columns are not what the dictionary says: {cases['check'].tolist()}"
+        )
+    found = zip(cases["index"], cases["column"], cases["check"], cases["failure_case"], strict=True)
+    return [
+        (int(place), column, MISSING if check == "not_nullable" else check, _shown(check, case))
+        for place, column, check, case in found
+    ]
+
+
+def _shown(check: str, case: object) -> str | None:
+    """What was found, if it is a number or a truth value; a text of the sender may be anything."""
+    if check == "not_nullable":
+        return None
+    if check == OUT_OF_RANGE:
+        return repr(float(str(case)))
+    return str(case).lower() if isinstance(case, bool | np.bool_) else "text"
+
+
+def faults_array(faults: Sequence[Sequence[Fault]]) -> pa.Array:
+    """Faults as a column, a row a record."""
+    rows = [[vars(fault) for fault in found] or None for found in faults]
+    return pa.array(rows, FAULTS_TYPE)
