@@ -115,25 +115,43 @@ def _field(column: Column) -> dict[str, Any]:
 
 
 def documentation_page(tables: Mapping[str, PublishedTable]) -> str:
-    """The page on all columns, in Markdown."""
+    """The page on all columns, in Markdown; a column that several tables share is explained with the first of them."""
     lines = [
         "# Columns",
         "",
         "Made from the data dictionary (`schemas/columns`) by `python -m schemas`; a test fails where they differ.",
-        "Terms of BIDS are explained in its glossary, and in the words of its schema in the published `dictionary/`.",
+        "A column that several tables have is explained once. Where a term of BIDS is linked, the published",
+        "`dictionary/` has the words of its schema.",
     ]
+    shown: dict[Column, str] = {}
     for name, table in tables.items():
-        lines += ["", f"## {name}", "", table.description, ""]
-        lines += [
-            "| column | type | unit | can be | plausible | better | meaning |",
-            "|---|---|---|---|---|---|---|",
-        ]
-        lines += [_row(column) for column in table.columns]
-        if name in CURATED_TABLES:
-            lines += ["", "Flags:", ""]
-            flags = flag_meanings(name.removesuffix("_curated"))  # type: ignore[arg-type]
-            lines += [f"- `{flag}`: {meaning}" for flag, meaning in flags.items()]
-    return "\n".join(lines) + "\n"
+        lines += ["", f"## {name}", "", f"`{table.path}`. {table.description}", ""]
+        others = {shown[column]: None for column in table.columns if column in shown}
+        if others:
+            lines += [f"Columns that are not listed here are those of {' and '.join(others)}.", ""]
+        new = [column for column in table.columns if column not in shown]
+        shown |= dict.fromkeys(new, name)
+        if new:
+            lines += [
+                "| column | type | unit | can be | plausible | better | meaning |",
+                "|---|---|---|---|---|---|---|",
+            ]
+        lines += [_row(column) for column in new]
+    return "\n".join([*lines, *_flags_section()]) + "\n"
+
+
+def _flags_section() -> list[str]:
+    named = {
+        flag: meaning
+        for name in CURATED_TABLES
+        for flag, meaning in flag_meanings(name.removesuffix("_curated")).items()  # type: ignore[arg-type]
+        if not flag.startswith("implausible_")
+    }
+    lines = [f"- `{flag}`: {meaning}" for flag, meaning in sorted(named.items())]
+    lines.append(
+        "- `implausible_X`: the value of column X is outside the range that the tables above call plausible."
+    )
+    return ["", "## Flags", "", "What the column `flags` of the curated tables can hold:", "", *lines]
 
 
 def _row(column: Column) -> str:

@@ -25,12 +25,12 @@ def moment(seconds: int) -> str:
     return format_datetime(datetime.fromtimestamp(seconds, UTC), usegmt=True)
 
 
-def valid(resource: Resource, md5sum: str | None = None, **values: Any) -> dict[str, Any]:
+def valid(resource: Resource, md5sum: str = "0" * 32, /, **values: Any) -> dict[str, Any]:
     """The least that passes every hard rule of a resource, then ``values``: columns by name to what they hold."""
     document: dict[str, Any] = {}
     columns = {column.name: column for column in table(resource).columns}
     sound = {column.name: _sound(column) for column in columns.values() if column.required}
-    sound[table(resource).checksum.name] = md5sum or "0" * 32
+    sound[table(resource).checksum.name] = md5sum
     for name, value in (sound | values).items():
         level = document
         for key in columns[name].path[:-1]:
