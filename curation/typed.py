@@ -48,8 +48,8 @@ _MADE_WITH = {
     "curation.flatten": ("cells.py", "dates.py", "documents.py", "flatten.py"),
     "schemas": ("dictionary.py", "published.py", "validation.py"),
 }
-# Documents taken apart at a time: as Python objects they are some twenty times as large as on disk.
-SLICE_ROWS = 2_000
+# Documents validated and written at a time: as many as a walk of the pull brings at the most.
+PIECE_ROWS = 5_000
 
 
 @cache
@@ -105,8 +105,8 @@ def _make_one(resource: Resource, part: Part, path: Path) -> None:
     with pq.ParquetWriter(
         temporary, schema, compression="zstd", compression_level=1, write_page_checksum=True
     ) as writer:
-        for start in range(0, len(documents), SLICE_ROWS):
-            writer.write_table(_typed(resource, documents.slice(start, SLICE_ROWS)).cast(schema))
+        for start in range(0, len(documents), PIECE_ROWS):
+            writer.write_table(_typed(resource, documents.slice(start, PIECE_ROWS)).cast(schema))
     move_into_place(temporary, path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -47,24 +48,24 @@ def _column(column: Column) -> pandera.Column:
 
 
 def _checks(column: Column) -> list[pandera.Check]:
-    checks = []
+    """The checks of a column; a missing value passes them, it is for ``nullable`` to refuse it."""
+    rules: list[tuple[Callable[[pd.Series], pd.Series], str]] = []
     if column.hard is not None:
-        checks.append(pandera.Check(_Within(column.hard), name=OUT_OF_RANGE))
+        rules.append((_Within(column.hard), OUT_OF_RANGE))
     if column.accept is not None and column.accept.pattern is not None:
-        checks.append(pandera.Check(_Matches(column.accept.pattern), name=column.accept.rule))
+        rules.append((_Matches(column.accept.pattern), column.accept.rule))
     elif column.accept is not None:
-        checks.append(pandera.Check(_OneOf(column.accept.values), name=column.accept.rule))
-    return checks
+        rules.append((_OneOf(column.accept.values), column.accept.rule))
+    return [pandera.Check(rule, name=name, ignore_na=False) for rule, name in rules]
 
 
 class _Within:
     """Whether finite values are in a closed range; others are no matter of ranges."""
 
     def __init__(self, bounds: Range) -> None:
-        self._low, self._high = (
-            (-np.inf if bounds[0] is None else bounds[0]),
-            (np.inf if bounds[1] is None else bounds[1]),
-        )
+        low, high = bounds
+        self._low = -np.inf if low is None else low
+        self._high = np.inf if high is None else high
 
     def __call__(self, series: pd.Series) -> pd.Series:
         values = series.to_numpy(dtype="float64", na_value=np.nan)
@@ -77,7 +78,7 @@ class _OneOf:
         self._values = list(values)
 
     def __call__(self, series: pd.Series) -> pd.Series:
-        return series.isin(self._values)
+        return series.isin(self._values) | series.isna()
 
 
 class _Matches:
@@ -85,4 +86,4 @@ class _Matches:
         self._pattern = pattern
 
     def __call__(self, series: pd.Series) -> pd.Series:
-        return series.str.fullmatch(self._pattern)
+        return series.str.fullmatch(self._pattern).fillna(True).astype(bool)
