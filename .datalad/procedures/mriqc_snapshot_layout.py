@@ -26,17 +26,22 @@ Web-API (Esteban et al., Scientific Data 2019, https://doi.org/10.1038/s41597-01
 | file | one row is |
 |---|---|
 | `csv/bold.csv`, `csv/T1w.csv`, `csv/T2w.csv` | an image (one checksum): its earliest record, values as received |
+| `csv/bold_curated.csv`, `csv/T1w_curated.csv`, `csv/T2w_curated.csv` | an image: its best record, with flags |
 | `csv/rating.csv` | a rating of an image |
 | `parquet/*.parquet` | the same tables, with types |
-| `audit/records.csv` | a record of the service: its fate, why, and which record represents its image |
-| `snapshot.json` | counts, digests, versions |
+| `audit/records.csv` | a record of the service: its fate, why, and which records represent its image |
+| `audit/quarantine.csv` | a rule that a record breaks, which kept it out of the tables |
+| `dictionary/*.json` | (a file a table) what every column means |
+| `datapackage.json` | the same as a Frictionless data package |
+| `snapshot.json` | counts, coverage, digests, versions |
 
-`datalad get csv/T1w.csv` fetches a table; `pandas.read_csv("csv/T1w.csv")` reads it.
+`datalad get csv/T1w_curated.csv` fetches a table; `pandas.read_csv("csv/T1w_curated.csv")` reads it. Start with the
+curated tables; look into `flags` before using a row.
 
 Columns are `md5sum` (of the image file), `created` (UTC), the IQMs, `bids_meta_*` (acquisition parameters),
 `provenance_*`, and `record_id` (the record's `_id`). Keys that have no column of their own, and values that their
 column cannot hold, are JSON in `bids_meta_extra` and `extra`. Missing values are empty; `nan`, `inf` and `-inf` are
-values that were sent.
+values that were sent. A text that a spreadsheet would take for a formula stands only inside that JSON.
 
 E-mail addresses are removed, subject and session ids are SHA-256 digests, serial numbers and raters' names are
 withheld.

@@ -95,16 +95,18 @@ def _show_ways(folder: Path, console: Console) -> None:
     dataset = folder / "dataset"
     # As typed in the folder where `make demo` ran: the virtual environment need not be active.
     bin_folder = Path(os.path.relpath(sys.prefix)) / "bin" if sys.prefix != sys.base_prefix else Path()
-    columns = "['created', 'cjv', 'snr_total', 'fwhm_avg', 'bids_meta_Manufacturer']"
-    read = f"import pandas; print(pandas.read_csv('{dataset}/csv/T1w.csv')[{columns}].tail(10).to_string())"
+    columns = "['created', 'cjv', 'snr_total', 'bids_meta_Manufacturer', 'n_records', 'flags']"
+    table = f"pandas.read_csv('{dataset}/csv/T1w_curated.csv')[{columns}]"
+    read = f"import pandas; print({table}.dropna(subset='flags').tail(10).to_string())"
     ways = {
-        "Read a table": f'{bin_folder / "python"} -c "{read}"',
+        "Read what is odd in the curated T1w table": f'{bin_folder / "python"} -c "{read}"',
         "See what changed between the nights, and how it was made": f"git -C {dataset} log --stat",
-        "See what became of the first records": f"head -n 5 {dataset}/audit/records.csv",
+        "See which records were kept out, and why": f"head -n 5 {dataset}/audit/quarantine.csv",
     }
     console.rule("What to look at")
     console.print(f"Tables:               {dataset}/csv/ and {dataset}/parquet/", highlight=False)
     console.print(f"Fate of every record: {dataset}/audit/records.csv", highlight=False)
+    console.print(f"What columns mean:    {dataset}/dictionary/", highlight=False)
     console.print(f"Planted defects:      {folder / _OURS}", highlight=False)
     console.print("\nThree things to try next:", highlight=False)
     for number, (what, command) in enumerate(ways.items(), 1):
