@@ -20,7 +20,7 @@ from curation.flatten import (
     flatten,
     parse_document,
 )
-from curation.flatten.dates import read_rfc_1123
+from curation.flatten.dates import read_moment, read_rfc_1123
 from curation.flatten.documents import UnreadableDocument
 from curation.personal import is_id_key, is_personal_key
 from schemas import RESOURCES, table
@@ -198,6 +198,31 @@ def test_canonical_json_reads_back(value: Any) -> None:
 )
 def test_times_of_the_service(text: str, is_one: bool) -> None:
     assert (read_rfc_1123(text) == 1_503_611_915) is is_one
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("Thu, 24 Aug 2017 21:58:35 GMT", 1_503_611_915),
+        ("2017-08-24T21:58:35Z", 1_503_611_915),
+        ("2017-08-24T21:58:35", 1_503_611_915),
+        ("2017-08-24 23:58:35.999+02:00", 1_503_611_915),
+        ({"$date": "2017-08-24T21:58:35.000Z"}, 1_503_611_915),
+        ({"$date": 1_503_611_915_999}, 1_503_611_915),
+        ({"$date": {"$numberLong": "1503611915000"}}, 1_503_611_915),
+        ({"$date": {"$numberLong": "-1"}}, -1),
+        ({"$date": {"$numberLong": "x"}}, None),
+        ({"$date": {"$numberInt": "1"}}, None),
+        ({"$date": True}, None),
+        ({"$date": "now", "x": 1}, None),
+        ("2017-08-24", None),
+        ("2017-02-31T00:00:00Z", None),
+        (1_503_611_915, None),
+        (None, None),
+    ],
+)
+def test_moments_in_every_form_of_service_and_dumps(value: Any, seconds: int | None) -> None:
+    assert read_moment(value) == seconds
 
 
 def test_an_integer_longer_than_python_reads() -> None:
