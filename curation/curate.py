@@ -45,6 +45,8 @@ from schemas.dictionary import Resource
 from schemas.published import IMAGE_RESOURCES, PublishedTable, published_table, received_name
 
 STAGING = ".mriqc-snapshot-staging"
+PREVIOUS = ".mriqc-snapshot-previous.json"
+"""What ``snapshot.json`` said before the run that is under way."""
 SNAPSHOT_FORMAT = 2
 
 
@@ -89,10 +91,14 @@ def curate(
             tables that are there; ``out`` is as it was.
     """
     staging = out / STAGING
-    there = out / "snapshot.json"
-    before = json.loads(there.read_bytes()) if there.exists() else None
+    there, kept = out / "snapshot.json", out / PREVIOUS
+    if there.exists():
+        shutil.copyfile(there, kept)
+    # A run that was killed while it moved files left only the copy.
+    before = json.loads(kept.read_bytes()) if kept.exists() else None
     report = stage(store, staging, before=before, accept_coverage=accept_coverage, on_stage=on_stage)
     move_files(report.files, staging, out)
+    kept.unlink(missing_ok=True)
     shutil.rmtree(staging)
     return CurationReport(report.snapshot, out, report.files)
 

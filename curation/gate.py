@@ -80,6 +80,9 @@ def _validate(published: PublishedTable, piece: pa.Table) -> None:
         table_schema(published).validate(frame, lazy=True)
     except pandera.errors.SchemaErrors as errors:
         cases = errors.failure_cases
+        if cases["index"].isna().any():
+            # Not of rows, but of a column: its type.
+            raise LawBroken(f"{published.path}: {cases['check'].iloc[0]} fails; {_DEFECT}") from None
         column, check = cases.groupby(["column", "check"], sort=True).size().idxmax()
         places = cases.loc[(cases["column"] == column) & (cases["check"] == check), "index"].tolist()
         rule = "missing" if check == "not_nullable" else check
@@ -141,7 +144,8 @@ def _shrunk(snapshot: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[
         if name in LEDGERS:
             continue
         lost = old["rows"] - (new["rows"] if new else 0)
-        if lost > max(LEAST_LOST, MOST_LOST * old["rows"]):
+        gone = old["rows"] > 0 and lost == old["rows"]
+        if gone or lost > max(LEAST_LOST, MOST_LOST * old["rows"]):
             yield f"{name} has {lost} rows less than the {old['rows']} it had"
 
 

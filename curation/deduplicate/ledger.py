@@ -23,7 +23,7 @@ _ETAG = re.compile(r"[0-9a-f]{40}\Z")
 def make_ledger(resource: Resource, decision: Decision, repeats: Repeats | None) -> pa.Table:
     """A row a record, in the order of the records; ``repeats`` of images only."""
     records = decision.records
-    ids = pa.array([_shown_id(record_id) for record_id in records["record_id"]], pa.string())
+    ids = pa.array(_shown_ids(decision), pa.string())
     reasons: list[str | None] = [LATER if fate == Fate.DUPLICATE else None for fate in records["fate"]]
     for place, faults in decision.faults.items():
         reasons[place] = "; ".join(_reason(fault) for fault in faults)
@@ -51,8 +51,9 @@ def make_ledger(resource: Resource, decision: Decision, repeats: Repeats | None)
 def make_quarantine(resource: Resource, decision: Decision) -> pa.Table:
     """A row for every rule that a record breaks, in the order of the records."""
     rows = []
+    ids = _shown_ids(decision)
     for place, faults in sorted(decision.faults.items()):
-        record_id = _shown_id(decision.records["record_id"].iloc[place])
+        record_id = ids[place]
         for fault in faults:
             fate = Fate.EXCLUDED if fault["rule"] in excluding_rules() else Fate.QUARANTINED
             row = {"record_id": record_id, "resource": resource, "fate": str(fate), "rule": fault["rule"]}
@@ -69,8 +70,15 @@ def _column(name: str | None) -> str | None:
     return "md5sum" if name == "provenance_md5sum" else name
 
 
-def _shown_id(record_id: str) -> str:
-    return record_id if is_object_id(record_id) else _as_json(record_id, "record_id")
+def _shown_ids(decision: Decision) -> list[str]:
+    """Ids as the ledgers have them; two that are alike once addresses are removed get a number, and stay two."""
+    shown: list[str] = []
+    taken: dict[str, int] = {}
+    for record_id in decision.records["record_id"]:
+        text = record_id if is_object_id(record_id) else _as_json(record_id, "record_id")
+        taken[text] = taken.get(text, 0) + 1
+        shown.append(text if taken[text] == 1 else f"{text} {taken[text]}")
+    return shown
 
 
 def _shown_etag(etag: str | None) -> str | None:

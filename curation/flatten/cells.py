@@ -13,6 +13,8 @@ _EXACT = 2**53
 """Integers up to here are doubles (IEEE 754, binary64)."""
 # A number as JSON, Python or a spreadsheet writes it in decimal digits, and what Python and JSON call the others.
 _NUMBER_TEXT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
+_DIGITS_ONLY = re.compile(r"[+-]?[0-9]+\Z")
+_NOT_ZERO = re.compile(r"[^eE]*[1-9]")
 _NON_FINITE_TEXTS = frozenset({"nan", "inf", "-inf", "+inf", "infinity", "-infinity", "+infinity"})
 _BOOLEAN_TEXTS = {"true": True, "false": False}
 # https://owasp.org/www-community/attacks/CSV_Injection, and the wide forms of the same signs.
@@ -50,7 +52,10 @@ def _read_number_text(text: str) -> float | Misfit:
     if len(text) > DIGITS or _NUMBER_TEXT.match(text) is None:
         return MISFIT
     number = float(text)
-    return MISFIT if math.isinf(number) else number
+    if math.isinf(number) or (number == 0 and _NOT_ZERO.match(text)):
+        return MISFIT
+    # Whole numbers are held exactly or not at all, as those that were sent as numbers.
+    return MISFIT if _DIGITS_ONLY.match(text) and int(number) != int(text) else number
 
 
 def _is_double(value: int) -> bool:

@@ -13,6 +13,9 @@ _RFC_1123 = re.compile(r"(\w{3}), ([0-9]{2}) (\w{3}) ([0-9]{4}) ([0-9]{2}):([0-9
 _ISO_8601 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}")
 _MILLISECONDS = re.compile(r"-?[0-9]{1,15}\Z")
 
+# The years 1 to 9999, which dates of Python and Arrow's readers have.
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799
+
 
 @lru_cache(maxsize=4096)
 def read_rfc_1123(text: str) -> int | None:
@@ -45,7 +48,8 @@ def read_moment(value: Any) -> int | None:
             inside = inside.get("$numberLong")
             inside = int(inside) if type(inside) is str and _MILLISECONDS.match(inside) else None
         if type(inside) is int:
-            return inside // 1000 if abs(inside) < 10**15 else None
+            seconds = inside // 1000
+            return seconds if _FIRST <= seconds <= _LAST else None
         return _read_iso_8601(inside) if type(inside) is str else None
     return None
 

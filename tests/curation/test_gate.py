@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation import gate
-from curation.curate import CurationReport, curate
+from curation.curate import PREVIOUS, CurationReport, curate
 from curation.errors import LawBroken
 from curation.store import RecordStore
 from schemas.published import published_table
@@ -38,7 +38,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and ".mriqc-snapshot-staging" not in path.parts
+        if path.is_file() and not any(part.startswith(".mriqc-snapshot") for part in path.parts)
     }
 
 
@@ -167,6 +167,15 @@ def test_the_command_exits_5_and_takes_the_option(made: CurationReport, tmp_path
     assert failed.returncode == 5
     assert "300 rows less" in failed.stderr
     assert subprocess.run([*command, "--accept-coverage"], capture_output=True).returncode == 0
+
+
+def test_a_small_table_does_not_vanish_and_a_killed_run_forgets_nothing(tmp_path: Path) -> None:
+    curate(store_with(tmp_path / "store", images(3)), tmp_path / "out")
+    (tmp_path / "out" / "snapshot.json").rename(
+        tmp_path / "out" / PREVIOUS
+    )  # as a kill amid moving leaves it
+    with pytest.raises(LawBroken, match="T1w has 3 rows less"):
+        curate(RecordStore(tmp_path / "empty"), tmp_path / "out")
 
 
 def test_a_version_without_coverage_is_compared_as_far_as_it_goes(

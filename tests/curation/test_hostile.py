@@ -146,6 +146,8 @@ def test_a_crowd_of_hostile_records(tmp_path: Path) -> None:
         .replace(b'"cjv": ', b'"cjv": 1' + b"0" * 5_000 + b', "c": '),
     ]
     ids = [f"{number:024x}" for number in range(len(documents))]
+    documents.append(valid("T1w", "9" * 32))
+    ids += ["joe@example.org"]
     ids[4:6] = ["=cmd()", "jane@example.org"]
     report = publish(tmp_path, documents, ids)
     counts = report.snapshot["tables"]["T1w"]
@@ -160,6 +162,7 @@ def test_a_crowd_of_hostile_records(tmp_path: Path) -> None:
         (ids[9], "cjv", "unreadable", "number"),
         ('"=cmd()"', "record_id", "not an ObjectId", "text"),
         ('"[e-mail address removed]"', "record_id", "not an ObjectId", "text"),
+        ('"[e-mail address removed]" 2', "record_id", "not an ObjectId", "text"),
     ]
     assert [cell for cell in cells(report.folder) if starts_formula(cell[1])] == []
     rows = {row["md5sum"]: row for row in pq.read_table(report.folder / "parquet/T1w.parquet").to_pylist()}
