@@ -29,11 +29,17 @@ def pull_table(report: PullReport) -> Table:
 
 def snapshot_table(snapshot: dict[str, Any]) -> Table:
     """What became of the records, a row a table; law 1 in figures."""
-    table = Table(title="Records and what became of them", box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(
+        title="Records and what became of them",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     table.add_column("")
     kinds = list(next(iter(snapshot["tables"].values())))
     for kind in kinds:
-        table.add_column(kind, justify="right")
+        table.add_column(kind, justify="right", overflow="fold")
     for name, counts in sorted(snapshot["tables"].items()):
         table.add_row(name, *(f"{counts[kind]:,}" for kind in kinds))
     return table
