@@ -28,8 +28,7 @@ from curation.deduplicate import (
     Fate,
     compare_repeats,
     decide,
-    make_ledger,
-    make_quarantine,
+    make_ledgers,
 )
 from curation.describe import describe
 from curation.errors import LawBroken
@@ -193,8 +192,7 @@ def _curate_resource(store: RecordStore, resource: Resource, staging: Path) -> _
         curated = published_table(f"{resource}_curated")
         rows = curated_rows(resource, curated, paths, decision, repeats)
         _write(curated, rows, staging, expected=len(decision.unique))
-    ledger = make_ledger(resource, decision, repeats)
-    quarantine = make_quarantine(resource, decision)
+    ledger, quarantine = make_ledgers(resource, decision, repeats)
     return _Curated(decision, ledger, quarantine, notes[WITHHELD], notes[READINGS])
 
 

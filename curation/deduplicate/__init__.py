@@ -1,12 +1,11 @@
 """Stage 4, deduplicate: every record ends as representative of its image, duplicate of one, or in quarantine."""
 
-from curation.deduplicate.fates import FATES, IMAGE_KEY_COLUMNS, KEY_COLUMNS, Decision, Fate, decide
-from curation.deduplicate.ledger import make_ledger, make_quarantine
+from curation.deduplicate.fates import IMAGE_KEY_COLUMNS, KEY_COLUMNS, Decision, Fate, decide
+from curation.deduplicate.ledger import make_ledgers
 from curation.deduplicate.repeats import Repeats, compare_repeats
 from curation.deduplicate.similar import count_similar
 
 __all__ = [
-    "FATES",
     "IMAGE_KEY_COLUMNS",
     "KEY_COLUMNS",
     "Decision",
@@ -15,6 +14,5 @@ __all__ = [
     "compare_repeats",
     "count_similar",
     "decide",
-    "make_ledger",
-    "make_quarantine",
+    "make_ledgers",
 ]

@@ -29,8 +29,6 @@ class Fate(StrEnum):
     EXCLUDED = "excluded"
 
 
-FATES = tuple(Fate)
-
 KEY_COLUMNS = ("record_id", "etag", "created", "updated", FAULTS)
 """What :func:`decide` needs of a typed part, beside the checksum (as ``md5sum``)."""
 RUN_COLUMNS = ("provenance_version", "provenance_settings_fd_thres", "provenance_settings_hmc_fsl")

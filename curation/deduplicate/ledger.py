@@ -20,16 +20,28 @@ LATER = "later record of the same image"
 _ETAG = re.compile(r"[0-9a-f]{40}\Z")
 
 
-def make_ledger(resource: Resource, decision: Decision, repeats: Repeats | None) -> pa.Table:
-    """A row a record, in the order of the records; ``repeats`` of images only."""
+def make_ledgers(
+    resource: Resource, decision: Decision, repeats: Repeats | None
+) -> tuple[pa.Table, pa.Table]:
+    """Rows of ``audit/records`` and ``audit/quarantine``, in the order of the records.
+
+    Args:
+        resource: whose records they are.
+        decision: what became of them.
+        repeats: how they compare; of images only.
+    """
+    ids = _shown_ids(decision)
+    return _ledger(resource, decision, repeats, ids), _quarantine(resource, decision, ids)
+
+
+def _ledger(resource: Resource, decision: Decision, repeats: Repeats | None, shown: list[str]) -> pa.Table:
     records = decision.records
-    ids = pa.array(_shown_ids(decision), pa.string())
+    ids = pa.array(shown, pa.string())
     reasons: list[str | None] = [LATER if fate == Fate.DUPLICATE else None for fate in records["fate"]]
     for place, faults in decision.faults.items():
         reasons[place] = "; ".join(_reason(fault) for fault in faults)
     heads = _ids_at(ids, records["head"])
     nothing = pa.nulls(len(records), pa.string())
-    images = repeats is not None
     columns = {
         "record_id": ids,
         "resource": pa.array([resource] * len(records), pa.string()),
@@ -40,18 +52,16 @@ def make_ledger(resource: Resource, decision: Decision, repeats: Repeats | None)
         "fate": pa.array(records["fate"].tolist(), pa.string()),
         "reason": pa.array(reasons, pa.string()),
         "representative": heads,
-        "curated_representative": _ids_at(ids, records["best"]) if images else nothing,
-        "curated_reason": _texts(records["behind"]) if images else nothing,
+        "curated_representative": _ids_at(ids, records["best"]) if repeats is not None else nothing,
+        "curated_reason": _texts(records["behind"]) if repeats is not None else nothing,
         "repeat": _texts(repeats.kind) if repeats is not None else nothing,
     }
     schema = published_table("records").arrow_schema
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
-def make_quarantine(resource: Resource, decision: Decision) -> pa.Table:
-    """A row for every rule that a record breaks, in the order of the records."""
+def _quarantine(resource: Resource, decision: Decision, ids: list[str]) -> pa.Table:
     rows = []
-    ids = _shown_ids(decision)
     for place, faults in sorted(decision.faults.items()):
         record_id = ids[place]
         for fault in faults:
