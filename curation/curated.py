@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +11,24 @@ import pyarrow as pa
 from curation.deduplicate import Decision, Repeats, count_similar
 from curation.deduplicate.similar import ACQUISITION_KEY
 from curation.flags import flag
+from curation.harmonise import harmonise
+from curation.repair import Repaired, repair, rules
 from curation.tables import gather
-from curation.typed import READINGS
+from curation.typed import ASIDES
 from schemas import table
 from schemas.dictionary import Resource
-from schemas.published import PublishedTable, received_name
+from schemas.published import PublishedTable
 
 
 def curated_rows(
-    resource: Resource, published: PublishedTable, paths: Sequence[Path], decision: Decision, repeats: Repeats
+    resource: Resource,
+    published: PublishedTable,
+    paths: Sequence[Path],
+    decision: Decision,
+    repeats: Repeats,
+    on_repaired: Callable[[Repaired], None],
 ) -> Iterator[pa.Table]:
-    """The rows of a curated table, in chunks.
+    """The rows of a curated table, in chunks: repaired, with harmonised columns, counts and flags.
 
     Args:
         resource: whose images they are.
@@ -29,17 +36,21 @@ def curated_rows(
         paths: typed columns, a file a part.
         decision: what became of the records.
         repeats: how they compare.
+        on_repaired: told what the repair of each chunk did.
     """
     added = _by_image(resource, paths, decision, repeats)
-    received = [
-        column for column in published.columns if column.path or column.name in ("created", "record_id")
-    ]
-    names = [received_name(resource, column) for column in received]
+    asked = [column.name for column in table(resource).columns if column.personal != "dropped"]
     start = 0
-    for chunk in gather(paths, decision.curated, [*names, READINGS]):
-        columns = {c.name: chunk.column(name) for c, name in zip(received, names, strict=True)}
+    for chunk in gather(paths, decision.curated, ["created", "record_id", *asked, ASIDES]):
+        repaired = repair(resource, chunk.drop_columns([ASIDES]), chunk.column(ASIDES), rules())
+        harmonised = harmonise(resource, repaired.rows)
+        columns = {
+            "md5sum" if name == "provenance_md5sum" else name: repaired.rows.column(name)
+            for name in repaired.rows.column_names
+        }
         columns |= {name: values.slice(start, len(chunk)) for name, values in added.items()}
-        columns["flags"] = flag(resource, chunk, chunk.column(READINGS))
+        columns |= harmonised | {"flags": flag(resource, repaired, harmonised)}
+        on_repaired(repaired)
         start += len(chunk)
         yield pa.table([columns[name] for name in published.names], names=published.names)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from curation.repair.page import rule_meanings
 from curation.store.files import to_json
 from curation.store.parts import file_sha256
 from schemas.publication import datapackage, sidecar
@@ -15,7 +16,10 @@ def describe(folder: Path) -> None:
     (folder / "dictionary").mkdir(exist_ok=True)
     tables = [published_table(name) for name in TABLES]
     for table in tables:
-        (folder / "dictionary" / f"{table.name}.json").write_bytes(to_json(sidecar(table)))
+        described = sidecar(table)
+        if table.name == "repairs":
+            described["rule"]["Levels"] = rule_meanings()
+        (folder / "dictionary" / f"{table.name}.json").write_bytes(to_json(described))
     package = datapackage({table: _facts(folder, table) for table in tables})
     (folder / "datapackage.json").write_bytes(to_json(package))
 

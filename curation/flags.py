@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from curation.flatten import FORMULA, SET_ASIDE
+from curation.flatten import FORMULA
+from curation.harmonise import differing, field_of_frequency, fields_of_model
+from curation.repair import Repaired
 from schemas import table
 from schemas.dictionary import Resource
 
 TR_SECONDS, TR_SHARE = 0.001, 0.01
 """How far the two repetition times may differ: headers hold single precision, sidecars are rounded to milliseconds."""
 
+_LEFT = ("formula_text", "unreadable_acquisition")
 
-def flag(resource: Resource, rows: pa.Table, readings: pa.ChunkedArray) -> pa.Array:
+
+def flag(resource: Resource, repaired: Repaired, harmonised: Mapping[str, pa.Array]) -> pa.Array:
     """The flags of rows of one resource, one text a row: sorted names with a blank between two; missing for none.
 
     Args:
         resource: whose rows they are.
-        rows: columns of the dictionary's names.
-        readings: what was noted when they were read (``curation.typed.READINGS``).
+        repaired: the rows after repairs, and what these left.
+        harmonised: the harmonised columns, by name.
     """
     found: dict[str, np.ndarray] = {}
-    for name, which in _found(resource, rows, readings):
+    for name, which in _found(resource, repaired, harmonised):
         found[name] = found[name] | which if name in found else which
-    texts = np.full(len(rows), "", dtype=object)
+    texts = np.full(len(repaired.rows), "", dtype=object)
     for name in sorted(found):
         texts[found[name]] += name + " "
     return pa.array([text.rstrip() or None for text in texts], pa.string())
 
 
-def _found(resource: Resource, rows: pa.Table, readings: pa.ChunkedArray) -> Iterator[tuple[str, np.ndarray]]:
+def _found(
+    resource: Resource, repaired: Repaired, harmonised: Mapping[str, pa.Array]
+) -> Iterator[tuple[str, np.ndarray]]:
+    rows = repaired.rows
     for column in table(resource).columns:
         if column.type not in ("number", "integer") or column.name not in rows.column_names:
             continue
@@ -46,8 +52,31 @@ def _found(resource: Resource, rows: pa.Table, readings: pa.ChunkedArray) -> Ite
             yield name, finite & (values < bound if side == "below" else values > bound)
     if resource == "bold":
         yield "tr_mismatch", _differ(_numbers(rows, "spacing_tr"), _numbers(rows, "bids_meta_RepetitionTime"))
-    yield "formula_text", _noted(readings, f"^{FORMULA} {SET_ASIDE} from ")
-    yield "unreadable_acquisition", _noted(readings, f"^[a-z]+ {SET_ASIDE} from bids_meta_")
+    yield "undecidable_value", repaired.undecided
+    yield from _left(repaired)
+    yield from _of_scanner(rows, harmonised)
+
+
+def _left(repaired: Repaired) -> Iterator[tuple[str, np.ndarray]]:
+    """Values that were received for a cell and are not in it."""
+    for name, received in repaired.left.items():
+        empty = repaired.rows.column(name).is_null().to_numpy()
+        which = {flag_name: np.zeros(len(empty), dtype=bool) for flag_name in _LEFT}
+        for place, found in received.items():
+            which[_LEFT[0 if any(one.why == FORMULA for one in found) else 1]][place] = True
+        if not name.startswith("bids_meta_"):
+            del which[_LEFT[1]]
+        yield from ((flag_name, where & empty) for flag_name, where in which.items())
+
+
+def _of_scanner(rows: pa.Table, harmonised: Mapping[str, pa.Array]) -> Iterator[tuple[str, np.ndarray]]:
+    """Names that no vocabulary has, and fields that contradict each other."""
+    models = rows.column("bids_meta_ManufacturersModelName")
+    for name, texts in (("manufacturer", rows.column("bids_meta_Manufacturer")), ("scanner_model", models)):
+        yield f"unknown_{name}", texts.is_valid().to_numpy() & ~harmonised[name].is_valid().to_numpy(False)
+    nominal = harmonised["field_strength_nominal"]
+    others = field_of_frequency(rows.column("bids_meta_ImagingFrequency")), fields_of_model(models)
+    yield "field_strength_mismatch", differing(nominal, others[0]) | differing(nominal, others[1])
 
 
 def _numbers(rows: pa.Table, name: str) -> np.ndarray:
@@ -57,11 +86,3 @@ def _numbers(rows: pa.Table, name: str) -> np.ndarray:
 def _differ(header: np.ndarray, sidecar: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         return np.abs(header - sidecar) > np.maximum(TR_SECONDS, TR_SHARE * np.abs(header))
-
-
-def _noted(readings: pa.ChunkedArray, pattern: str) -> np.ndarray:
-    """Rows of which something was noted that matches a regular expression."""
-    which = np.zeros(len(readings), dtype=bool)
-    matches = pc.match_substring_regex(pc.list_flatten(readings), pattern)
-    which[pc.list_parent_indices(readings).filter(matches).to_numpy()] = True
-    return which

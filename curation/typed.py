@@ -21,14 +21,17 @@ from dask.delayed import delayed
 from curation.errors import StoreCorrupted
 from curation.flatten import flat_schema, flatten
 from curation.objectid import is_object_id
+from curation.pseudonyms import Pseudonyms
+from curation.repair import ASIDES_TYPE, asides_array
 from curation.store import Part, RecordStore
 from curation.store.files import move_into_place
 from curation.validate import FAULTS_TYPE, broken_rules, faults_array
 from schemas import dictionary_digest, table
 from schemas.dictionary import Resource
 
-FAULTS, WITHHELD, READINGS = "_faults", "_withheld", "_readings"
-"""Columns for this library only: the rules a record breaks, what was withheld from it, what was read otherwise."""
+FAULTS, WITHHELD, READINGS, ASIDES = "_faults", "_withheld", "_readings", "_asides"
+"""Columns for this library only: the rules a record breaks, what was withheld from it, what was read otherwise, and
+what was received for cells that hold it otherwise or not at all."""
 FINITE, METADATA = "_finite", "_metadata"
 """Likewise: whether no IQM is NaN or infinite, and how many acquisition parameters there are."""
 
@@ -40,13 +43,14 @@ KEY_FIELDS = [
     pa.field(FAULTS, FAULTS_TYPE),
     pa.field(WITHHELD, pa.list_(pa.string())),
     pa.field(READINGS, pa.list_(pa.string())),
+    pa.field(ASIDES, ASIDES_TYPE),
     pa.field(FINITE, pa.bool_()),
     pa.field(METADATA, pa.int32()),
 ]
 _MADE_WITH = {
-    "curation": ("objectid.py", "personal.py", "typed.py", "validate.py"),
+    "curation": ("objectid.py", "personal.py", "pseudonyms.py", "typed.py", "validate.py"),
     "curation.flatten": ("cells.py", "dates.py", "documents.py", "flatten.py"),
-    "schemas": ("dictionary.py", "published.py", "validation.py"),
+    "schemas": ("dictionary.py", "published.py", "spellings.py", "validation.py"),
 }
 # Documents validated and written at a time: as many as a walk of the pull brings at the most.
 PIECE_ROWS = 5_000
@@ -62,13 +66,22 @@ def flatten_digest() -> str:
     return digest.hexdigest()
 
 
-def typed_path(store: RecordStore, resource: Resource, part: Part) -> Path:
+def typed_path(store: RecordStore, resource: Resource, part: Part, pseudonyms: Pseudonyms | None) -> Path:
     """Where the typed columns of ``part`` are."""
-    return store.path / resource / "typed" / f"{part.manifest['sha256'][:16]}-{flatten_digest()[:16]}.parquet"
+    made_with = f"{flatten_digest()[:16]}-{pseudonyms.fingerprint if pseudonyms else 'none'}"
+    return store.path / resource / "typed" / f"{part.manifest['sha256'][:16]}-{made_with}.parquet"
 
 
-def make_typed(store: RecordStore, resource: Resource, parts: Sequence[Part]) -> list[Path]:
+def make_typed(
+    store: RecordStore, resource: Resource, parts: Sequence[Part], pseudonyms: Pseudonyms | None = None
+) -> list[Path]:
     """Typed columns of ``parts``, made where they are not there yet; on Dask's scheduler.
+
+    Args:
+        store: the record store.
+        resource: whose parts they are.
+        parts: sealed parts.
+        pseudonyms: what names of raters and serial numbers become; without, their columns stay empty.
 
     Returns:
         A file a part, in the order of ``parts``: ``KEY_FIELDS``, then the columns of
@@ -77,12 +90,12 @@ def make_typed(store: RecordStore, resource: Resource, parts: Sequence[Part]) ->
     Raises:
         StoreCorrupted: a part is not what its manifest says.
     """
-    paths = [typed_path(store, resource, part) for part in parts]
+    paths = [typed_path(store, resource, part, pseudonyms) for part in parts]
     # By path: two parts with the same bytes share their columns.
     todo = {path: part for part, path in zip(parts, paths, strict=True) if not _is_made(path, part)}
     if todo:
         next(iter(todo)).parent.mkdir(parents=True, exist_ok=True)
-        dask.compute(*(delayed(_make_one)(resource, part, path) for path, part in todo.items()))
+        dask.compute(*(delayed(_make_one)(resource, part, path, pseudonyms) for path, part in todo.items()))
     wanted = {path.name for path in paths}
     for stale in paths[0].parent.glob("*.parquet") if paths else ():
         if stale.name not in wanted:
@@ -98,7 +111,7 @@ def _is_made(path: Path, part: Part) -> bool:
         return False
 
 
-def _make_one(resource: Resource, part: Part, path: Path) -> None:
+def _make_one(resource: Resource, part: Part, path: Path, pseudonyms: Pseudonyms | None) -> None:
     documents = part.documents()
     schema = pa.schema([*KEY_FIELDS, *flat_schema(table(resource))])
     temporary = path.with_name(f".tmp-{path.name}")
@@ -106,13 +119,14 @@ def _make_one(resource: Resource, part: Part, path: Path) -> None:
         temporary, schema, compression="zstd", compression_level=1, write_page_checksum=True
     ) as writer:
         for start in range(0, len(documents), PIECE_ROWS):
-            writer.write_table(_typed(resource, documents.slice(start, PIECE_ROWS)).cast(schema))
+            piece = documents.slice(start, PIECE_ROWS)
+            writer.write_table(_typed(resource, piece, pseudonyms).cast(schema))
     move_into_place(temporary, path)
 
 
-def _typed(resource: Resource, documents: pa.Table) -> pa.Table:
+def _typed(resource: Resource, documents: pa.Table, pseudonyms: Pseudonyms | None) -> pa.Table:
     texts = documents.column("document").to_pylist()
-    made = flatten(table(resource), texts)
+    made = flatten(table(resource), texts, pseudonyms)
     ids = documents.column("record_id").to_pylist()
     created, updated = zip(*made.moments, strict=True)
     keys: dict[str, pa.Array | pa.ChunkedArray] = {
@@ -124,6 +138,7 @@ def _typed(resource: Resource, documents: pa.Table) -> pa.Table:
         FAULTS: faults_array(broken_rules(resource, ids, made)),
         WITHHELD: pa.array(made.withheld, pa.list_(pa.string())),
         READINGS: pa.array(made.readings, pa.list_(pa.string())),
+        ASIDES: asides_array(made.asides),
         FINITE: _all_finite(made.table, [column.name for column in table(resource).iqms]),
         METADATA: _filled(made.table, [name for name in made.table.column_names if _is_metadata(name)]),
     }

@@ -152,16 +152,23 @@ def curate(
     as_json: AsJson = False,
 ) -> None:
     """Make all tables from the record store in a plain folder; no network, no DataLad."""
+    from curation.pseudonyms import KEY_VARIABLE, Pseudonyms
+
     from curation.curate import curate as run_curate
     from curation.store import RecordStore
 
     _plain_logs()
     settings = load_settings(store=store)
+    pseudonyms = Pseudonyms.from_environment()
+    if pseudonyms is None:
+        _say(f"{KEY_VARIABLE} is not set: names of raters and serial numbers of scanners are left empty")
     record_store = RecordStore(_existing_store(settings.store))
     if out.resolve().is_relative_to(settings.store.resolve()):
         raise errors.UsageError(f"{out}: inside the record store, which is private; choose another --out")
     with record_store.lock():
-        report = run_curate(record_store, out, accept_coverage=accept_coverage, on_stage=_say)
+        report = run_curate(
+            record_store, out, pseudonyms=pseudonyms, accept_coverage=accept_coverage, on_stage=_say
+        )
     _print_snapshot(report.snapshot, as_json)
     _say(f"tables are in {out}")
 
@@ -302,12 +309,12 @@ def _print_pull(report: Any, as_json: bool) -> None:
 
 
 def _print_snapshot(snapshot: dict[str, Any], as_json: bool) -> None:
-    from flows.views import snapshot_table
+    from flows.views import snapshot_tables
 
     if as_json:
         _print_json(snapshot)
     else:
-        console.print(snapshot_table(snapshot))
+        console.print(*snapshot_tables(snapshot), sep="")
 
 
 def main() -> NoReturn:

@@ -27,6 +27,7 @@ os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "curation")
 os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
 
 import httpx
+from curation.pseudonyms import required_pseudonyms
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -47,6 +48,7 @@ from curation.together import all_or_first_error, in_thread
 from flows.embedded import watch_embedded_server
 from flows.progress import PullProgress, current
 from flows.settings import Settings
+from flows.views import repair_counts
 
 # What the client of Prefect's server raises when it is away.
 _PREFECT_AWAY = (httpx.HTTPError, PrefectException)
@@ -120,9 +122,13 @@ async def curate_and_commit(
 ) -> PublishReport:
     """Make the tables from the record store and commit them if they changed."""
     logger = get_run_logger()
+    # Read here, as arguments of tasks and flows are Prefect's to show.
+    key = required_pseudonyms()
     report = await in_thread(
-        partial(publish, store, dataset, accept_coverage=accept_coverage, on_stage=logger.info)
+        partial(publish, store, dataset, key, accept_coverage=accept_coverage, on_stage=logger.info)
     )
+    for expectation in report.snapshot["expectations"]:
+        logger.warning("%s", expectation)
     logger.info("commit %s", report.commit) if report.commit else logger.info("nothing new, no commit")
     return report
 
@@ -132,6 +138,7 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
     """One night: bring in what is new, make the tables, commit them.
 
     Raises:
+        UsageError: there is no key for pseudonyms; nothing was pulled.
         LockedError: another run works on the store or the dataset.
         ServiceUnavailable: the service was away for longer than the retries last; what came is sealed.
         LawBroken: the data broke a law; nothing was published.
@@ -139,6 +146,7 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
     store = RecordStore(settings.store)
     dataset = SnapshotDataset(settings.dataset)
     try:
+        required_pseudonyms()
         with ExitStack() as locks:
             locks.enter_context(dataset.lock())
             locks.enter_context(store.lock())
@@ -197,9 +205,17 @@ def night_markdown(pulled: PullReport, published: PublishReport) -> str:
             f"| {resource} | {pull.total} | {pull.new} | {pull.changed} | {pull.deleted} | {counts['representatives']} "
             f"| {counts['duplicates']} | {counts['quarantined']} | {counts['excluded']} | {len(pull.unretrievable)} |"
         )
+    lines += _repairs_markdown(published.snapshot)
     traffic = pulled.traffic
     lines += ["", f"{traffic['requests']} requests, {traffic['retries']} retries, {traffic['bytes']} bytes"]
     return "\n".join(lines) + "\n"
+
+
+def _repairs_markdown(snapshot: dict[str, Any]) -> list[str]:
+    lines = ["", "| repair | cells | left empty |", "|---|---:|---:|"]
+    for name, repaired, undecided in repair_counts(snapshot):
+        lines.append(f"| {name} | {repaired} | {undecided} |")
+    return [*lines, "", *(f"- {expectation}" for expectation in snapshot["expectations"])]
 
 
 def nightly(settings: Settings) -> NightReport:

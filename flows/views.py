@@ -27,6 +27,12 @@ def pull_table(report: PullReport) -> Table:
     return table
 
 
+def snapshot_tables(snapshot: dict[str, Any]) -> list[Table]:
+    """All that a person wants to see of a night's tables."""
+    agreement = agreement_table(snapshot)
+    return [snapshot_table(snapshot), repair_table(snapshot), *([agreement] if agreement else [])]
+
+
 def snapshot_table(snapshot: dict[str, Any]) -> Table:
     """What became of the records, a row a table; law 1 in figures."""
     table = Table(
@@ -42,4 +48,48 @@ def snapshot_table(snapshot: dict[str, Any]) -> Table:
         table.add_column(kind, justify="right", overflow="fold")
     for name, counts in sorted(snapshot["tables"].items()):
         table.add_row(name, *(f"{counts[kind]:,}" for kind in kinds))
+    return table
+
+
+def repair_counts(snapshot: dict[str, Any]) -> list[tuple[str, int, int]]:
+    """Every rule that found something: its name, cells that it repaired, and cells that it left empty."""
+    found = []
+    for name, by_table in snapshot["repairs"].items():
+        repaired, undecided = (sum(c[kind] for c in by_table.values()) for kind in ("repaired", "undecided"))
+        if repaired or undecided:
+            found.append((name, repaired, undecided))
+    return found
+
+
+def repair_table(snapshot: dict[str, Any]) -> Table:
+    """What was repaired in the curated tables, a row a rule; below, what the rules expected and did not find."""
+    table = Table(
+        title="Cells of the curated tables that were repaired", box=box.SIMPLE_HEAD, title_justify="left",
+        caption_justify="left",
+    )  # fmt: skip
+    table.add_column("")
+    table.add_column("repaired", justify="right")
+    table.add_column("left empty", justify="right")
+    for name, repaired, undecided in repair_counts(snapshot):
+        table.add_row(name, f"{repaired:,}", f"{undecided:,}")
+    if snapshot["expectations"]:
+        table.caption = "\n".join(snapshot["expectations"])
+    return table
+
+
+def agreement_table(snapshot: dict[str, Any]) -> Table | None:
+    """How raters agree on images that two or more rated; nothing where no image was."""
+    found = snapshot["agreement"]
+    if not found.get("images"):
+        return None
+    table = Table(
+        title=f"Agreement of raters on the {found['images']:,} image(s) that two or more rated",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
+    names = ("raters", "images", "same_label", "neighbouring_labels", "further", "mean_difference")
+    for name in names:
+        table.add_column(name.replace("_", " "), justify="right")
+    for row in found["by_raters"]:
+        table.add_row(*(f"{row[name]:,}" for name in names))
     return table

@@ -16,7 +16,7 @@ RESOURCES: tuple[Resource, ...] = get_args(Resource)
 """The resources of the Web-API, and so the tables."""
 
 ColumnType = Literal["number", "integer", "text", "boolean", "time"]
-Privacy = Literal["dropped", "sha256", "withheld"]
+Privacy = Literal["dropped", "sha256", "device", "rater"]
 Direction = Literal["higher", "lower", "neither"]
 Fate = Literal["quarantined", "excluded"]
 Range = tuple[float | None, float | None]
@@ -68,7 +68,8 @@ class Column:
         required: whether a record without it is quarantined (and refused by the service).
         nullable: whether the service takes ``null`` for it.
         lists: whether an array is a legitimate value (BIDS: "string or array of strings").
-        personal: how it is kept from being published in clear; ``None`` where it is not personal.
+        personal: how it is kept from being published in clear: not at all, as SHA-256, or as the pseudonym of a
+            ``device`` or a ``rater``; ``None`` where it is not personal.
         strict: whether a record whose value cannot be read as declared is quarantined; elsewhere the value is kept
             in the extra column.
         unit: of a number; ``"1"`` where it has no dimension.
@@ -80,6 +81,7 @@ class Column:
         direction: whether higher or lower values mean a better image.
         levels: values and what they mean.
         accept: the values it may have.
+        spellings: other keys, misspelled or renamed, under which its writers are known to send it.
         source: where the column and its definition are from.
         bids: where the BIDS schema has it, e.g. ``metadata.EchoTime``: description and unit are read there.
     """
@@ -101,6 +103,7 @@ class Column:
     direction: Direction | None = None
     levels: tuple[tuple[str, str], ...] = ()
     accept: Accept | None = None
+    spellings: tuple[str, ...] = ()
     source: tuple[str, ...] = ()
     bids: str | None = None
 
@@ -178,7 +181,10 @@ def make_column(
 ) -> Column:
     """A column of a row of YAML; ``$resource`` among the accepted values is the table's own resource."""
     row = dict(row)
-    for key in ("hard", "plausible", "source"):
+    if isinstance(row.get("plausible"), dict):
+        # Where modalities differ.
+        row["plausible"] = row["plausible"][resource]
+    for key in ("hard", "plausible", "source", "spellings"):
         if key in row:
             row[key] = tuple(row[key])
     row["levels"] = tuple((str(value), meaning) for value, meaning in row.get("levels", {}).items())
@@ -192,7 +198,9 @@ def make_column(
 def dictionary_digest() -> str:
     """SHA-256 (hex) of the dictionary's files: what typed columns are keyed by."""
     digest = hashlib.sha256()
-    for family in sorted({"curation", *(family for rows in _FAMILIES.values() for _, family in rows)}):
+    for family in sorted(
+        {"curation", "rated", *(family for rows in _FAMILIES.values() for _, family in rows)}
+    ):
         content = read_yaml(family)
         digest.update(f"{family} {len(content)}\n".encode() + content)
     return digest.hexdigest()

@@ -157,8 +157,6 @@ def _flags_section() -> list[str]:
 def _row(column: Column) -> str:
     url = bids.term_url(column)
     meaning = column.description or (f"[BIDS]({url})" if url else "")
-    if column.personal == "withheld":
-        meaning += " Withheld: the column is empty."
     if column.levels:
         meaning += " " + "; ".join(f"`{value}`: {said}" for value, said in column.levels) + "."
     cells = [

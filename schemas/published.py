@@ -15,12 +15,14 @@ from schemas.dictionary import RESOURCES, Column, Resource, make_column, read_ya
 IMAGE_RESOURCES: tuple[Resource, ...] = tuple(name for name in RESOURCES if name != "rating")
 UNIQUE_TABLES: tuple[str, ...] = RESOURCES
 CURATED_TABLES: tuple[str, ...] = tuple(f"{name}_curated" for name in IMAGE_RESOURCES)
-LEDGERS: tuple[str, ...] = ("records", "quarantine")
+LEDGERS: tuple[str, ...] = ("records", "quarantine", "repairs", "scrubbed")
 TABLES: tuple[str, ...] = (*UNIQUE_TABLES, *CURATED_TABLES, *LEDGERS)
 """Every published table, by name."""
 
 # The order of the table of 2019.
-_RATING_ORDER = ("md5sum", "rating", "created", "updated", "name", "comment", "extra", "record_id")
+_RATING_ORDER = ("md5sum", "rating", "created", "updated", "name", "comment")
+_LEDGER_KEYS = {"records": ("resource", "record_id"), "repairs": ("resource", "record_id", "column")}
+_LEDGER_KEYS["scrubbed"] = ("resource", "rule", "column")
 
 
 @dataclass(frozen=True)
@@ -54,16 +56,18 @@ class PublishedTable:
 
 @cache
 def _curation() -> dict[str, Any]:
-    return yaml.safe_load(read_yaml("curation"))
+    return yaml.safe_load(read_yaml("curation")) | yaml.safe_load(read_yaml("rated"))
 
 
 def _section(name: str, resource: str = "") -> dict[str, Column]:
-    rows = [dict(row) for row in _curation()[name]]
+    rows = [dict(row) for row in _curation()[name] if resource in row.get("only", (resource,))]
+    for row in rows:
+        row.pop("only", None)
     return {row["name"]: make_column(row.pop("name"), (), row, resource) for row in rows}
 
 
 def published_columns(resource: Resource) -> list[Column]:
-    """The declared columns that are published (withheld ones, empty, included), checksum first, with the extra ones.
+    """The declared columns that are published, checksum first, with the extra ones.
 
     Names are those of documents; the checksum is not yet called ``md5sum``.
     """
@@ -86,11 +90,10 @@ def published_table(name: str) -> PublishedTable:
     description = _curation()["tables"][name]
     if name in LEDGERS:
         columns = tuple(_section(name).values())
-        key: tuple[str, ...] = ("resource", "record_id") if name == "records" else ()
-        return PublishedTable(name, description, columns, key, f"audit/{name}.csv")
+        return PublishedTable(name, description, columns, _LEDGER_KEYS.get(name, ()), f"audit/{name}.csv")
     resource: Resource = name.removesuffix("_curated")  # type: ignore[assignment]
     columns = _curated(resource) if name in CURATED_TABLES else _unique(resource)
-    key = ("record_id",) if name == "rating" else ("md5sum",)
+    key: tuple[str, ...] = ("record_id",) if name == "rating" else ("md5sum",)
     return PublishedTable(name, description, columns, key, f"csv/{name}.csv")
 
 
@@ -100,15 +103,16 @@ def _unique(resource: Resource) -> tuple[Column, ...]:
     columns = [replace(checksum, name="md5sum"), added["created"], *others, added["record_id"]]
     if resource == "rating":
         by_name = {column.name: column for column in [*columns, added["updated"]]}
-        columns = [by_name[name] for name in _RATING_ORDER]
+        first = [by_name[name] for name in _RATING_ORDER]
+        columns = [*first, *_section("rated").values(), added["extra"], added["record_id"]]
     return tuple(columns)
 
 
 def _curated(resource: Resource) -> tuple[Column, ...]:
-    """Those of the unique table that hold something anyone can read, and those that curation adds."""
+    """Those of the unique table but the extra ones, and those that curation adds."""
     *columns, record_id = _unique(resource)
-    kept = [c for c in columns if c.name not in ("bids_meta_extra", "extra") and c.personal != "withheld"]
-    return (*kept, *_section("curated").values(), record_id)
+    kept = [column for column in columns if column.name not in ("bids_meta_extra", "extra")]
+    return (*kept, *_section("curated", resource).values(), record_id)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from curation.deduplicate.fates import IMAGE_KEY_COLUMNS, KEY_COLUMNS, Decision, Fate, decide
 from curation.deduplicate.ledger import make_ledgers
+from curation.deduplicate.ranking import parse_version
 from curation.deduplicate.repeats import Repeats, compare_repeats
 from curation.deduplicate.similar import count_similar
 
@@ -15,4 +16,5 @@ __all__ = [
     "count_similar",
     "decide",
     "make_ledgers",
+    "parse_version",
 ]

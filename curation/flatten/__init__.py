@@ -1,15 +1,29 @@
 """Stage 2, flatten: documents to typed columns."""
 
 from curation.flatten.documents import KEY_TWICE, NOT_JSON, TOO_DEEP, canonical_json, parse_document
-from curation.flatten.flatten import FORMULA, SET_ASIDE, UNREADABLE, Fault, Flattened, flat_schema, flatten
+from curation.flatten.flatten import (
+    AS_TEXT,
+    FORMULA,
+    OTHER_KEY,
+    SET_ASIDE,
+    UNREADABLE,
+    Aside,
+    Fault,
+    Flattened,
+    flat_schema,
+    flatten,
+)
 
 __all__ = [
+    "AS_TEXT",
     "FORMULA",
     "KEY_TWICE",
     "NOT_JSON",
+    "OTHER_KEY",
     "SET_ASIDE",
     "TOO_DEEP",
     "UNREADABLE",
+    "Aside",
     "Fault",
     "Flattened",
     "canonical_json",

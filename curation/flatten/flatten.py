@@ -6,6 +6,9 @@ JSON starts with a brace, and no published cell is a formula. ``null`` under a d
 and booleans written as text, and whole numbers of either type, are read as declared, and every such reading is noted.
 Personal data stay behind here (see :mod:`curation.personal`).
 
+What a declared column was sent as, where that is not what its cell holds, goes along as an :class:`Aside`: repairs
+work on these, without reading documents again.
+
 What keeps a record out of the tables and can be seen here only is a fault: a document that cannot be read as one value
 a key, and a value of another type in a strict column.
 """
@@ -22,12 +25,15 @@ from curation.flatten.cells import MISFIT, READERS, could_be_formula
 from curation.flatten.dates import read_moment, read_rfc_1123
 from curation.flatten.documents import UnreadableDocument, canonical_json, parse_document
 from curation.personal import Scrubber, normal_key
+from curation.pseudonyms import Pseudonyms
 from schemas import Column, Table
 from schemas.published import published_columns
+from schemas.spellings import meant_column
 
 UNREADABLE = "unreadable"
 SET_ASIDE = "set aside"
 FORMULA = "possible formula"
+OTHER_KEY, AS_TEXT = "other key", "as text"
 # Documents whose cells are Python objects at a time: some twenty times as large as on disk.
 SLICE_ROWS = 1_000
 _JSON_TYPES: dict[type, str] = {
@@ -50,6 +56,24 @@ class Fault:
     found: str | None = None
 
 
+@dataclass(frozen=True)
+class Aside:
+    """What was received for a column, where that is not what its cell holds.
+
+    Attributes:
+        column: its name.
+        key: the key it stood under, within ``bids_meta`` or where else the column is from.
+        why: :data:`OTHER_KEY` (a misspelling of the column's), :data:`UNREADABLE` (its cell cannot hold the value),
+            :data:`FORMULA`, or :data:`AS_TEXT` (a number or boolean in text, which the cell does hold).
+        value: the value, as canonical JSON without personal data.
+    """
+
+    column: str
+    key: str
+    why: str
+    value: str
+
+
 @dataclass
 class Flattened:
     """Columns of some documents, a row a document.
@@ -59,6 +83,7 @@ class Flattened:
         faults: what was found on the way, for every document.
         withheld: by rule and place, what was withheld or changed as personal.
         readings: by type and place, what was read as another type than it was sent as, or set aside.
+        asides: what was received for columns otherwise than their cells hold it, for every document.
         moments: ``_created`` and ``_updated``, in seconds since 1970, where they can be read.
     """
 
@@ -66,6 +91,7 @@ class Flattened:
     faults: list[list[Fault]] = field(default_factory=list)
     withheld: list[list[str]] = field(default_factory=list)
     readings: list[list[str]] = field(default_factory=list)
+    asides: list[list[Aside]] = field(default_factory=list)
     moments: list[tuple[int | None, int | None]] = field(default_factory=list)
 
 
@@ -74,9 +100,15 @@ def flat_schema(table: Table) -> pa.Schema:
     return pa.schema([column.arrow for column in published_columns(table.resource)])
 
 
-def flatten(table: Table, documents: Sequence[bytes]) -> Flattened:
-    """Turn documents (JSON objects as received) into columns."""
-    flattener = _Flattener(table)
+def flatten(table: Table, documents: Sequence[bytes], pseudonyms: Pseudonyms | None = None) -> Flattened:
+    """Turn documents (JSON objects as received) into columns.
+
+    Args:
+        table: their columns.
+        documents: as received.
+        pseudonyms: what names of raters and serial numbers become; without, their columns stay empty.
+    """
+    flattener = _Flattener(table, pseudonyms)
     schema = flat_schema(table)
     made = Flattened(schema.empty_table())
     tables = [made.table]
@@ -87,6 +119,7 @@ def flatten(table: Table, documents: Sequence[bytes]) -> Flattened:
             made.faults.append(flattener.faults)
             made.withheld.append(flattener.withheld)
             made.readings.append(flattener.readings)
+            made.asides.append(flattener.asides)
             made.moments.append(flattener.moments)
         cells = zip(zip(*rows, strict=True), schema, strict=True)
         tables.append(pa.table([pa.array(column, kind.type) for column, kind in cells], schema=schema))
@@ -95,16 +128,19 @@ def flatten(table: Table, documents: Sequence[bytes]) -> Flattened:
 
 
 class _Flattener:
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, pseudonyms: Pseudonyms | None) -> None:
+        self._pseudonyms = pseudonyms
         schema = flat_schema(table)
+        self._resource = table.resource
         self._width = len(schema)
         self._meta_extra = schema.get_field_index("bids_meta_extra")
         self._extra = schema.get_field_index("extra")
         self.faults: list[Fault] = []
         self.readings: list[str] = []
+        self.asides: list[Aside] = []
         self.moments: tuple[int | None, int | None] = (None, None)
         # Beside what is personal everywhere: the names of raters.
-        hidden = {normal_key(c.path[-1]) for c in table.columns if c.personal in ("dropped", "withheld")}
+        hidden = {normal_key(c.path[-1]) for c in table.columns if c.personal in ("dropped", "rater")}
         self._scrubber = Scrubber(frozenset(hidden), canonical_json)
         self._tree: dict[str, Any] = {}
         for column in table.columns:
@@ -127,7 +163,7 @@ class _Flattener:
     def row(self, document: bytes) -> list[Any]:
         """The cells of one document."""
         self._scrubber.found = []
-        self.faults, self.readings, self.moments = [], [], (None, None)
+        self.faults, self.readings, self.asides, self.moments = [], [], [], (None, None)
         row: list[Any] = [None] * self._width
         try:
             parsed = parse_document(document)
@@ -139,6 +175,7 @@ class _Flattener:
         meta = rest.get("bids_meta")
         if self._meta_extra >= 0 and type(meta) is dict:
             del rest["bids_meta"]
+            self._note_other_keys(meta)
             row[self._meta_extra] = self._extra_text(meta, "bids_meta_extra", parsed["bids_meta"])
         if rest:
             row[self._extra] = self._extra_text(rest, "extra", rest)
@@ -172,7 +209,10 @@ class _Flattener:
             row[index] = self._scrubber.id(value, column.name)
             return
         if column.personal is not None:
-            self._scrubber.found.append(f"{column.personal} {column.name}")
+            self._scrubber.found.append(f"{column.personal} in {column.name}")
+            if column.personal != "dropped" and self._pseudonyms is not None:
+                text = value if type(value) is str else canonical_json(value)
+                row[index] = self._pseudonyms.of(column.personal, text) if text.strip() else None
             return
         kind = _JSON_TYPES.get(type(value), "number")
         if column.lists and kind == "array":
@@ -182,11 +222,13 @@ class _Flattener:
         if cell is MISFIT:
             rest[key] = value
             self._cannot_hold(column, kind)
+            self._note(column.name, key, UNREADABLE, value)
             return
         if type(cell) is str:
             if could_be_formula(cell):
                 rest[key] = value
                 self.readings.append(f"{FORMULA} {SET_ASIDE} from {column.name}")
+                self._note(column.name, key, FORMULA, value)
                 if column.required:
                     self.faults.append(Fault(column.name, UNREADABLE, "formula"))
                 return
@@ -194,6 +236,19 @@ class _Flattener:
         row[index] = cell
         if kind != column.type:
             self.readings.append(f"{kind} read as {column.type} in {column.name}")
+            if kind == "text":
+                self._note(column.name, key, AS_TEXT, value)
+
+    def _note(self, column: str, key: str, why: str, value: Any) -> None:
+        counted = len(self._scrubber.found)
+        self.asides.append(Aside(column, key, why, canonical_json(self._scrubber.tree(value, column))))
+        # What is personal in it is counted where the value itself is dealt with.
+        del self._scrubber.found[counted:]
+
+    def _note_other_keys(self, meta: dict[str, Any]) -> None:
+        for key, value in meta.items():
+            if value is not None and (column := meant_column(self._resource, key)) is not None:
+                self._note(column, key, OTHER_KEY, value)
 
     def _cannot_hold(self, column: Column, kind: str) -> None:
         if column.strict:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from curation.curate import stage
+from curation.pseudonyms import Pseudonyms
 from curation.publish.dataset import PUBLISHED, SnapshotDataset
 from curation.store import RecordStore
 
@@ -36,6 +37,7 @@ class PublishReport:
 def publish(
     store: RecordStore,
     dataset: SnapshotDataset,
+    pseudonyms: Pseudonyms,
     *,
     accept_coverage: bool = False,
     on_stage: Callable[[str], None] = lambda text: None,
@@ -47,6 +49,7 @@ def publish(
     Args:
         store: the record store.
         dataset: what the tables are committed to.
+        pseudonyms: what names of raters and serial numbers become.
         accept_coverage: commit even if much less is covered than by the last commit.
         on_stage: told what begins.
 
@@ -56,7 +59,14 @@ def publish(
     """
     published = dataset.published("snapshot.json")
     before = json.loads(published) if published else {}
-    report = stage(store, dataset.staging, before=before, accept_coverage=accept_coverage, on_stage=on_stage)
+    report = stage(
+        store,
+        dataset.staging,
+        pseudonyms=pseudonyms,
+        before=before,
+        accept_coverage=accept_coverage,
+        on_stage=on_stage,
+    )
     text = (dataset.staging / "snapshot.json").read_bytes()
     if text == published:
         shutil.rmtree(dataset.staging)

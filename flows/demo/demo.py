@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bson import ObjectId
+from curation.pseudonyms import KEY_VARIABLE
 from rich.console import Console
 
 from curation.errors import UsageError
@@ -17,9 +18,11 @@ from flows.demo.corpus import make_corpus, second_night, write_truth
 from flows.demo.load import load_documents
 from flows.demo.server import DemoServer, database, make_app
 from flows.settings import Settings, load_settings
-from flows.views import pull_table, snapshot_table
+from flows.views import pull_table, snapshot_tables
 
 _OURS = "demo-corpus-truth.jsonl"
+# No secret: the people of the corpus are invented.
+_KEY = "the demonstration's key for pseudonyms"
 
 
 def run(folder: Path, *, night: Callable[[Settings], Any], console: Console) -> None:
@@ -38,6 +41,7 @@ def run(folder: Path, *, night: Callable[[Settings], Any], console: Console) -> 
     # Runs of the demonstration do not belong into the history of the Prefect that somebody works with.
     os.environ.setdefault("PREFECT_HOME", str((folder / "prefect").absolute()))
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
+    os.environ.setdefault(KEY_VARIABLE, _KEY)
     console.print("Making the demo corpus and serving it on a loopback port ...")
     corpus = make_corpus()
     write_truth(corpus, folder / _OURS)
@@ -86,7 +90,7 @@ def _change(db: Any, corpus: Any) -> None:
 
 def _show(report: Any, console: Console) -> None:
     console.print(pull_table(report.pulled))
-    console.print(snapshot_table(report.published.snapshot))
+    console.print(*snapshot_tables(report.published.snapshot), sep="")
     commit = report.published.commit
     console.print(f"Commit {commit[:10]}" if commit else "Nothing new: no commit")
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation import curate as curate_module
+from curation import resource as resource_module
 from curation.curate import CurationReport, curate
 from curation.errors import LawBroken, StoreCorrupted
 from curation.flatten import KEY_TWICE, NOT_JSON
@@ -287,7 +287,7 @@ def test_columns_made_badly_are_made_again_or_found_out(
     with pytest.raises(StoreCorrupted, match="remove it"):
         curate(store, tmp_path / "out")
     path.unlink()
-    monkeypatch.setattr(curate_module, "_distinct_ids", lambda parts: 10 if parts else 0)
+    monkeypatch.setattr(resource_module, "_distinct_ids", lambda parts: 10 if parts else 0)
     before = sorted((tmp_path / "out").rglob("*.csv"))
     with pytest.raises(LawBroken, match="10 records sealed, 9 typed"):
         curate(store, tmp_path / "out")

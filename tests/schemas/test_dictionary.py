@@ -26,7 +26,7 @@ def test_columns_are_well_formed(resource: Any) -> None:
     for column in table(resource).columns:
         assert column.name == "_".join(column.path)
         assert column.type in ARROW_TYPES
-        assert column.personal in (None, "dropped", "sha256", "withheld")
+        assert column.personal in (None, "dropped", "sha256", "device", "rater")
 
 
 @pytest.mark.parametrize("resource", RESOURCES)

@@ -10,6 +10,7 @@ from pathlib import Path
 from curation.publish import PublishReport, SnapshotDataset, publish
 from curation.pull import Politeness, pull
 from curation.store import RecordStore
+from tests.support.pseudonyms import PSEUDONYMS
 
 # As fast as the machine goes; a retry waits a hundredth of a second at most.
 HASTE = Politeness(connections=4, per_second=0, first_wait=0.01, longest_wait=0.01, timeout=5.0)
@@ -22,7 +23,7 @@ def run_night(url: str, store_path: Path, dataset_path: Path) -> PublishReport:
         dataset.prepare()
         asyncio.run(pull(url, store, politeness=HASTE))
         with store.lock():
-            return publish(store, dataset)
+            return publish(store, dataset, PSEUDONYMS)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,17 @@ FLAGS = {
     "scout-spacing": "scout",
     "implausible-motion": "implausible_fd_mean",
     "tr-mismatch": "tr_mismatch",
-    "echo-time-ms": "implausible_EchoTime",
-    "imaging-frequency-hz": "implausible_ImagingFrequency",
 }
+REPAIRED = (
+    *("EchoTime", "RepetitionTime", "InversionTime", "DelayTime", "TotalReadoutTime", "EffectiveEchoSpacing"),
+    *("ImagingFrequency", "MagneticFieldStrength"),
+)
+"""Parameters that are planted in wrong units or cut: once repaired they are plausible."""
+WATCHED = {
+    *FLAGS.values(), "unreadable_acquisition", "undecidable_value", "field_strength_mismatch", "unknown_manufacturer",
+    "unknown_scanner_model", *(f"implausible_{name}" for name in REPAIRED),
+}  # fmt: skip
+"""Flags that are raised where the truth says so and nowhere else."""
 
 
 def broken_rules(corpus: Corpus) -> Rules:
@@ -44,12 +52,12 @@ def broken_rules(corpus: Corpus) -> Rules:
 
 
 def flags(corpus: Corpus) -> set[tuple[str, str, str]]:
-    """(resource, record id, flag) of what curation has to flag."""
+    """(resource, record id, flag) of what curation has to flag, of those that :data:`WATCHED` has."""
     found = {(p.resource, p.record_id, FLAGS[p.defect]) for p in corpus.truth if p.defect in FLAGS}
     return found | {
-        (p.resource, p.record_id, "unreadable_acquisition")
+        (p.resource, p.record_id, "undecidable_value")
         for p in corpus.truth
-        if p.defect == "one-element-list" and p.detail["column"].startswith("bids_meta")
+        if p.defect == "field-strength-cast" and not p.detail["evidence"] and p.detail["sent"] in (0, 2)
     }
 
 

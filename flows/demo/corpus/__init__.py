@@ -1,8 +1,8 @@
 """The corpus of the embedded Web-API: deterministic documents with known defects.
 
 T1w metrics are real (``tables``), bold and T2w ones are drawn from fitted models (``iqms``). Who sent them,
-when and from what scanner is invented (``images``, ``sites``, ``schedule``, ``submissions``). What is wrong
-with them is planted and written down (``defects``).
+when and from what scanner is invented (``images``, ``sites``, ``sidecars``, ``schedule``, ``submissions``). What
+is wrong with them is planted (``sowings``) and written down (``defects``).
 """
 
 from flows.demo.corpus.build import make_corpus

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-
-from flows.demo.corpus import plant_meta as meta
-from flows.demo.corpus import plant_values as values
 from flows.demo.corpus.chance import stream
-from flows.demo.corpus.images import ENTITIES, Image
+from flows.demo.corpus.images import ENTITIES
 from flows.demo.corpus.model import Document, Planted
+from flows.demo.corpus.plant_meta import MISSPELLED
+from flows.demo.corpus.sowings import SOWINGS, Scope, Sowing
 from flows.demo.corpus.submissions import Submission
 from schemas import table
 
@@ -35,14 +34,24 @@ DEFECTS: dict[str, str] = {
     "one-element-list": "A number was sent as a list of one.",
     "misspelled-key": "An acquisition key is misspelled.",
     "field-strength-cast": "The service cut the field strength to an integer (records before 2019-01-16).",
+    "unnamed-scanner": "Neither scanner nor imaging frequency is told, so nothing tells a field that was cut.",
     "echo-time-ms": "The echo time is in milliseconds instead of seconds.",
+    "repetition-time-ms": "The repetition time is in milliseconds instead of seconds; the echo time is not.",
+    "both-times-ms": "Echo and repetition time are in milliseconds instead of seconds.",
+    "inversion-time-ms": "The inversion time is in milliseconds instead of seconds.",
+    "delay-time-ms": "The delay time is in milliseconds instead of seconds.",
+    "readout-time-ms": "The total readout time is in milliseconds instead of seconds.",
+    "echo-spacing-unit": "The effective echo spacing is in milliseconds or microseconds instead of seconds.",
     "imaging-frequency-hz": "The imaging frequency is in hertz instead of megahertz.",
     "no-acquisition-parameters": "The record has no acquisition parameters.",
     "phase-encoding-letters": "The phase encoding direction is not written in BIDS' letters.",
+    "encoding-list": "The phase encoding direction was sent as a list of one.",
+    "slice-encoding-letters": "The slice encoding direction is not written in BIDS' letters, or is a list.",
     "plain-subject-id": "The subject's label was sent in clear instead of hashed.",
+    "plain-session-id": "The session's label, with its day, was sent in clear instead of hashed.",
     "email": "The record carries its submitter's e-mail address.",
     "device-serial": "The record carries the scanner's serial number.",
-    "personal-free-text": "A name, a telephone number or an e-mail address stands in free text.",
+    "personal-free-text": "Something personal stands in free text, in an undeclared key or in an address.",
     "scout-spacing": "The image is a localizer with slices centimetres apart.",
     "tr-mismatch": "The repetition times of header and sidecar differ.",
     "implausible-motion": "The mean framewise displacement is centimetres.",
@@ -51,13 +60,14 @@ DEFECTS: dict[str, str] = {
     "rating-broken-comment": "The rating's comment begins like JSON, but cannot be read as such.",
     "rating-unknown-code": "The rating's comment names an artifact that the widget does not offer.",
     "rating-repeat": "The same person rated the same image before.",
+    "rating-resubmitted": "The same person sent the same rating of the same image once more within minutes.",
+    "rating-out-of-scale": "The rating is a number that the slider does not have.",
+    "rater-name": "The rating tells who gave it.",
     "rating-orphan": "The rated image is in no table.",
 }
 """Name to one sentence."""
 
-IMAGES = ("bold", "T1w", "T2w")
-Scope = Literal["single", "record", "image", "study"]
-Plant = Callable[[Document, Image, np.random.Generator], values.Detail]
+_FIELD_EVIDENCE = ("ImagingFrequency", "ManufacturersModelName")
 
 
 @dataclass(frozen=True)
@@ -66,51 +76,6 @@ class Record:
 
     document: Document
     submission: Submission
-
-
-@dataclass(frozen=True)
-class Sowing:
-    """How often a defect is planted in one resource, and in what.
-
-    Attributes:
-        count: how many images, records or studies get it.
-        scope: ``single``, an image with one record (where repeats would stop being repeats); ``record``,
-            one of those or one other-version repeat; ``image`` and ``study``, all records of one.
-    """
-
-    defect: str
-    plant: Plant
-    count: int
-    scope: Scope
-    resources: tuple[str, ...] = IMAGES
-
-
-SOWINGS: tuple[Sowing, ...] = (
-    Sowing("imaging-frequency-hz", meta.imaging_frequency_hz, 1, "study", ("bold", "T2w")),
-    Sowing("device-serial", meta.device_serial, 2, "study"),
-    Sowing("echo-time-ms", meta.echo_time_ms, 14, "image", ("bold",)),
-    Sowing("echo-time-ms", meta.echo_time_ms, 4, "image", ("T1w",)),
-    Sowing("scout-spacing", values.scout_spacing, 8, "image", ("T1w",)),
-    Sowing("implausible-motion", values.implausible_motion, 6, "image", ("bold",)),
-    Sowing("tr-mismatch", values.tr_mismatch, 10, "image", ("bold",)),
-    Sowing("misspelled-key", meta.misspelled_key, 6, "image"),
-    Sowing("phase-encoding-letters", meta.phase_encoding_letters, 7, "image", ("bold", "T1w")),
-    Sowing("plain-subject-id", meta.plain_subject_id, 5, "image"),
-    Sowing("email", values.email, 5, "image"),
-    Sowing("personal-free-text", meta.personal_text, 5, "image"),
-    Sowing("hostile-text", meta.hostile_text, 7, "image"),
-    Sowing("missing-checksum", values.missing_checksum, 3, "single"),
-    Sowing("malformed-checksum", values.malformed_checksum, 3, "single"),
-    Sowing("testing-flag", values.testing_flag, 4, "single"),
-    Sowing("missing-required-field", values.missing_field, 5, "record"),
-    Sowing("wrong-modality", values.wrong_modality, 3, "record"),
-    Sowing("not-mriqc", values.not_mriqc, 2, "record"),
-    Sowing("non-finite", values.non_finite, 5, "record"),
-    Sowing("out-of-hard-range", values.out_of_range, 5, "record"),
-    Sowing("text-number", values.text_number, 4, "record"),
-    Sowing("one-element-list", values.one_element_list, 4, "record"),
-    Sowing("integer-for-float", values.integer_for_float, 8, "record"),
-)
 
 
 def _groups(records: list[Record], scope: Scope) -> Iterator[tuple[str, list[Record]]]:
@@ -139,26 +104,30 @@ def sow(records: list[Record], resource: str, spared: set[str], seed: int) -> It
             continue
         rng = stream(seed, "sow", resource, sowing.defect)
         groups = list(_groups(records, sowing.scope))
-        left = sowing.count
+        # Each resource begins where the one before ended, so that all of them together have every variant.
+        first, used = sowing.count * sowing.resources.index(resource), Counter[int]()
         for place in rng.permutation(len(groups)):
             name, members = groups[int(place)]
             free = [member for member in members if member.submission.image.md5sum not in taken]
-            planted = [
-                p for member in free if (p := _plant(sowing, member, stream(seed, sowing.defect, name)))
-            ]
-            if planted:
-                yield from planted
-                taken |= {member.submission.image.md5sum for member in free}
-                left -= 1
-            if not left:
+            for turn in sorted(
+                range(len(sowing.plants)), key=lambda n: (used[n], (n - first) % len(sowing.plants))
+            ):
+                planted = [p for member in free for p in _plant(sowing, turn, member, seed, name)]
+                if planted:
+                    yield from planted
+                    taken |= {member.submission.image.md5sum for member in free}
+                    used[turn] += 1
+                    break
+            if used.total() == sowing.count:
                 break
 
 
-def _plant(sowing: Sowing, record: Record, rng: np.random.Generator) -> Planted | None:
+def _plant(sowing: Sowing, turn: int, record: Record, seed: int, name: str) -> list[Planted]:
     # The stream is that of the image (or study): its records all get the same defect.
     image = record.submission.image
-    detail = sowing.plant(record.document, image, rng)
-    return Planted(record.document["_id"], image.resource, sowing.defect, detail) if detail else None
+    found = sowing.plants[turn](record.document, image, stream(seed, sowing.defect, name))
+    details = found if isinstance(found, list) else [found] if found else []
+    return [Planted(record.document["_id"], image.resource, sowing.defect, detail) for detail in details]
 
 
 def observe(records: list[Record]) -> Iterator[Planted]:
@@ -166,11 +135,8 @@ def observe(records: list[Record]) -> Iterator[Planted]:
     for record in records:
         image, document = record.submission.image, record.document
         found: list[tuple[str, dict[str, Any]]] = []
-        true = image.meta.get("MagneticFieldStrength")
-        sent = document["bids_meta"].get("MagneticFieldStrength")
-        if sent is not None and sent != true:
-            column = "bids_meta.MagneticFieldStrength"
-            found.append(("field-strength-cast", {"column": column, "true": true, "sent": sent}))
+        if cast := _cast(document["bids_meta"], image.meta.get("MagneticFieldStrength")):
+            found.append(("field-strength-cast", cast))
         if record.submission.bare:
             missing = sorted(set(image.meta) - set(ENTITIES))
             found.append(("no-acquisition-parameters", {"missing": missing}))
@@ -181,6 +147,16 @@ def observe(records: list[Record]) -> Iterator[Planted]:
             found.append(("undeclared-keys", {"keys": unknown}))
         for defect, detail in found:
             yield Planted(document["_id"], image.resource, defect, detail)
+
+
+def _cast(meta: dict[str, Any], true: float | None) -> dict[str, Any] | None:
+    sent = meta.get("MagneticFieldStrength")
+    if sent is None or sent == true:
+        return None
+    names = {name: name for name in _FIELD_EVIDENCE}
+    names |= {wrong: name for name, wrong in MISSPELLED if name in _FIELD_EVIDENCE}
+    evidence = sorted(name for key, name in names.items() if key in meta)
+    return {"column": "bids_meta.MagneticFieldStrength", "true": true, "sent": sent, "evidence": evidence}
 
 
 def repeats(records: list[Record], often: int) -> Iterator[Planted]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from flows.demo.corpus import iqms as metrics
 from flows.demo.corpus.chance import checksum, pick, sha256, stream
-from flows.demo.corpus.schedule import FIRST, batch_start, batch_times, version_at
-from flows.demo.corpus.sites import BOLD_SITES, MANUFACTURERS, T2W_SITES, Site, header_dump
-from flows.demo.corpus.sites import site_meta as meta_of_site
+from flows.demo.corpus.schedule import FIRST, LAST, batch_start, batch_times, version_at
+from flows.demo.corpus.sidecars import MANUFACTURERS, header_dump, imaging_frequency, site_meta
+from flows.demo.corpus.sites import BOLD_SITES, T2W_SITES, Site
 from flows.demo.corpus.tables import LabelledImage, labelled_images, t1w_meta
 
 WITHOUT_PARAMETERS = {"bold": 0.5, "T1w": 0.25, "T2w": 0.05}
@@ -53,12 +53,17 @@ def make_images(resource: str, count: int, seed: int) -> list[Image]:
     images: list[Image] = []
     for number, members in enumerate(studies):
         name = f"{resource}-{number:03d}"
-        start = FIRST if number == 0 else batch_start(rng)
+        since, until = _in_use(members[0])
+        start = since if number == 0 else batch_start(rng, since, until)
         images += _study(resource, name, members, start, seed)
     return images
 
 
 Member = Site | LabelledImage
+
+
+def _in_use(member: Member) -> tuple[datetime, datetime]:
+    return (member.since, member.until) if isinstance(member, Site) else (FIRST, LAST)
 
 
 def _t1w_studies(count: int, rng: np.random.Generator) -> list[list[Member]]:
@@ -117,7 +122,7 @@ def _study(resource: str, name: str, members: list[Member], start: datetime, see
 
 def _shared_meta(resource: str, member: Member, rng: np.random.Generator) -> dict[str, Any]:
     if isinstance(member, Site):
-        return meta_of_site(member, resource, rng)
+        return site_meta(member, resource, rng)
     meta = t1w_meta(member.site)
     vendor = meta.get("Manufacturer", "").lower()
     if vendor in MANUFACTURERS:
@@ -129,6 +134,10 @@ def _shared_meta(resource: str, member: Member, rng: np.random.Generator) -> dic
     if rng.random() < 0.1:
         tall = Site(member.site.lower(), "", (), 3.0, 2.3, 0.003, 9.0, (1.0, 1.0, 1.0), (256, 256, 176), "")
         meta["global"] = header_dump(tall, resource)
+    if vendor and rng.random() < 0.6:
+        meta["ImagingFrequency"] = imaging_frequency(meta["MagneticFieldStrength"], vendor)
+    if vendor in ("ge", "philips"):
+        meta["InPlanePhaseEncodingDirection"] = pick(rng, ("COL", "ROW"))
     return meta
 
 

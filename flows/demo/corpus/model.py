@@ -18,7 +18,7 @@ class Planted:
     Attributes:
         defect: a name of ``flows.demo.corpus.DEFECTS``.
         detail: what was changed, JSON-serialisable: usually ``column`` (dotted path), ``true`` and ``sent``.
-            Non-finite numbers are written as text.
+            Non-finite numbers are written as text. ``personal`` has the texts that must not be published.
     """
 
     record_id: str
@@ -29,7 +29,7 @@ class Planted:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Documents by resource, sorted by ``_id``, and the truth about them: one entry per (record, defect)."""
+    """Documents by resource, sorted by ``_id``, and the truth: one entry per (record, defect, column)."""
 
     documents: dict[str, list[Document]]
     truth: list[Planted]

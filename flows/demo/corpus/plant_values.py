@@ -1,7 +1,7 @@
 """Defects of metrics, checksums and provenance, and of how numbers are written.
 
-Each function plants its defect in a document, in place, and answers the detail for the truth; ``None`` when
-the document has nothing to plant it in.
+Each function plants its defect in a document, in place, and answers the detail for the truth (one a column,
+where there are more); ``None`` when the document has nothing to plant it in.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from flows.demo.corpus.images import Image
 from flows.demo.corpus.model import Document
 
 Detail = dict[str, Any] | None
+Found = Detail | list[dict[str, Any]]
 
 _NON_FINITE = ("NaN", "Infinity", "-Infinity")
 
@@ -127,32 +128,31 @@ def integer_for_float(document: Document, image: Image, rng: np.random.Generator
     return put(document, column, int(get(document, column)))
 
 
-_NUMBERS = (
-    "bids_meta.EchoTime",
+NUMBERS = ("efc", "fber", "spacing_z")
+PARAMETERS = (
     "bids_meta.FlipAngle",
+    "bids_meta.MultibandAccelerationFactor",
+    "bids_meta.NumberOfAverages",
+    "bids_meta.EchoTime",
+    "bids_meta.EchoTrainLength",
     "bids_meta.RepetitionTime",
-    "efc",
-    "fber",
-    "spacing_z",
+    "bids_meta.ParallelReductionFactorInPlane",
+    "bids_meta.PixelBandwidth",
+    "bids_meta.InversionTime",
 )
+"""Metrics and parameters whose numbers are written in another way."""
 
 
-def text_number(document: Document, image: Image, rng: np.random.Generator) -> Detail:
+def text_number(document: Document, image: Image, rng: np.random.Generator, column: str) -> Detail:
     """A number, sent as text."""
-    column = pick(rng, [name for name in _NUMBERS if get(document, name) is not None])
-    return put(document, column, str(get(document, column)))
+    true = get(document, column)
+    return None if true is None else put(document, column, str(true))
 
 
-def one_element_list(document: Document, image: Image, rng: np.random.Generator) -> Detail:
+def one_element_list(document: Document, image: Image, rng: np.random.Generator, column: str) -> Detail:
     """A number, sent as a list of one."""
-    column = pick(rng, [name for name in _NUMBERS if get(document, name) is not None])
-    return put(document, column, [get(document, column)])
-
-
-def email(document: Document, image: Image, rng: np.random.Generator) -> Detail:
-    """The submitter's e-mail address."""
-    name = pick(rng, ("mri.lab", "data", "j.doe", "imaging-core", "phd7"))
-    return put(document, "provenance.email", f"{name}@example.org")
+    true = get(document, column)
+    return None if true is None else put(document, column, [true])
 
 
 def scout_spacing(document: Document, image: Image, rng: np.random.Generator) -> Detail:
@@ -169,7 +169,7 @@ def tr_mismatch(document: Document, image: Image, rng: np.random.Generator) -> D
         return None
     if rng.random() < 0.5:
         return put(document, "spacing_tr", 1.0 if true != 1.0 else 0.002) | {"true": true}
-    return put(document, "bids_meta.RepetitionTime", pick(rng, (true * 1000, true + 0.5)))
+    return put(document, "bids_meta.RepetitionTime", round(true + pick(rng, (0.25, 0.5)), 6))
 
 
 def implausible_motion(document: Document, image: Image, rng: np.random.Generator) -> Detail:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,11 @@ ARTIFACTS = (
 )
 """Codes that the widget offers."""
 
-_RATERS = ("R. Aldana", "Mirka Tuul", "tpb", "reader-2", "Sunniva Holm", "K. Osei", "anonymous", "qc_team")
+ANONYMOUS = "anonymous"
+_RATERS = (
+    *("R. Aldana", "Mirka Tuul", "t.p.brandvold", "reader-2", "Sunniva Holm", "Bjørg Åkesdóttir", "qc_team"),
+    ANONYMOUS,
+)
 _WORDS = {-1: ("exclude", "poor"), 0: ("poor", "acceptable"), 1: ("acceptable", "excellent")}
 _SLIDER = {-1: (1.0, 1.55), 0: (1.5, 2.6), 1: (2.4, 4.0)}
 _FREE = (
@@ -48,17 +52,48 @@ _BROKEN = ('["head-motion", "inu"', "['head-motion']", '["noise-global",]', '{"a
 _UNKNOWN = ("zipper", "susceptibility", "Head-Motion", "other")
 
 
+_OUT_OF_SCALE = ("0.0", "5", "4.5", "-1.0")
+_PERSONAL = (
+    ("telephone", "unclear, call me at 202-555-0133", "202-555-0133"),
+    ("email", "ask lena.specimen@example.org first", "lena.specimen@example.org"),
+    ("birth-date", "a child, born 2009-11-05", "2009-11-05"),
+)
+"""Kinds of ``plant_personal``, comments, and what must not be published of them."""
+
+PANEL = 15
+"""So many images are rated by two or three people."""
+REPEATED, RESUBMITTED, ORPHANS = 12, 6, 8
+_MARKS = {
+    "rating-broken-comment": 6,
+    "rating-unknown-code": 6,
+    "hostile-text": 3,
+    "personal-free-text": len(_PERSONAL),
+    "rating-out-of-scale": len(_OUT_OF_SCALE),
+}
+
+
 @dataclass(frozen=True)
 class _Rating:
+    """A rating to be written.
+
+    Attributes:
+        defect: what is wrong with it, if anything.
+        turn: which rating with that defect it is.
+        first: place of the rating that it repeats.
+    """
+
     md5sum: str
     name: str
     sent: datetime
     label: int
     defect: str = ""
-    first: int = -1  # place of the rating it repeats
+    turn: int = 0
+    first: int = -1
 
 
 def _value(rating: _Rating, rng: np.random.Generator) -> str:
+    if rating.defect == "rating-out-of-scale":
+        return _OUT_OF_SCALE[rating.turn]
     if rating.sent < WORDS_UNTIL:
         return pick(rng, ("good", "bad")) if rng.random() < 0.08 else pick(rng, _WORDS[rating.label])
     low, high = _SLIDER[rating.label]
@@ -73,44 +108,62 @@ def _comment(rating: _Rating, rng: np.random.Generator) -> str | None:
         return json.dumps([*codes, pick(rng, _UNKNOWN)])
     if rating.defect == "hostile-text":
         return pick(rng, HOSTILE)
+    if rating.defect == "personal-free-text":
+        return _PERSONAL[rating.turn][1]
     if rating.label == 1:
         codes = []
     return (json.dumps(codes), pick(rng, _FREE), None)[int(rng.choice(3, p=[0.75, 0.15, 0.1]))]
 
 
 def _plan(images: list[Image], count: int, seed: int) -> list[_Rating]:
-    """``count`` ratings: 12 repeats, 8 orphans, the others each of another person and image."""
+    """``count`` ratings: first ones, repeats, orphans, and some that were sent twice."""
     rng = stream(seed, "ratings")
-    early = [image for image in images if image.sent < datetime(2019, 3, 1, tzinfo=UTC)]
-    planned: list[_Rating] = []
-    seen: set[tuple[str, str]] = set()
-    while len(planned) < count - 20:
-        image = pick(rng, early if len(planned) % 4 == 0 else images)
-        name = pick(rng, _RATERS)
-        label = pick(rng, image.experts or (-1, 0, 1, 1, 1))
-        if (image.md5sum, name) not in seen:
-            seen.add((image.md5sum, name))
-            planned.append(_Rating(image.md5sum, name, later(image.sent, rng, 20), label))
-    marks = {"rating-broken-comment": 6, "rating-unknown-code": 6, "hostile-text": 3}
-    marked = [defect for defect, times in marks.items() for _ in range(times)]
-    for defect, place in zip(marked, rng.permutation(len(planned)), strict=False):
-        planned[int(place)] = _Rating(**(vars(planned[int(place)]) | {"defect": defect}))
-    for place in range(12):
-        old = planned[place * 7]
-        planned.append(
-            _Rating(
-                old.md5sum,
-                old.name,
-                later(old.sent, rng, 30),
-                pick(rng, (-1, 0, 1)),
-                "rating-repeat",
-                place * 7,
-            )
-        )
-    for place in range(8):
+    planned = _first_ratings(images, count - REPEATED - RESUBMITTED - ORPHANS, rng)
+    order = [int(place) for place in rng.permutation(len(planned))]
+    unmarked = _mark(planned, order)
+    for old in range(0, 7 * REPEATED, 7):
+        sent = later(planned[old].sent, rng, 30)
+        again = replace(planned[old], sent=sent, label=pick(rng, (-1, 0, 1)), defect="rating-repeat")
+        planned.append(replace(again, first=old))
+    for old in [place for place in unmarked if place % 7][:RESUBMITTED]:
+        sent = planned[old].sent + timedelta(seconds=int(rng.integers(60, 300)))
+        planned.append(replace(planned[old], sent=sent, defect="rating-resubmitted", first=old))
+    for place in range(ORPHANS):
         sent = pick(rng, images).sent
         planned.append(_Rating(checksum(seed, "orphan", place), pick(rng, _RATERS), sent, 0, "rating-orphan"))
     return planned
+
+
+def _first_ratings(images: list[Image], count: int, rng: np.random.Generator) -> list[_Rating]:
+    """``count`` ratings, each of another person and image: those of the panel, and others all over."""
+    experts = [image for image in images if image.experts]
+    pairs = [
+        (experts[int(place)], _RATERS[int(rater)])
+        for place in rng.permutation(len(experts))[:PANEL]
+        for rater in rng.permutation(len(_RATERS))[: int(rng.integers(2, 4))]
+    ]
+    early = [image for image in images if image.sent < datetime(2019, 3, 1, tzinfo=UTC)]
+    seen = {(image.md5sum, name) for image, name in pairs}
+    while len(pairs) < count:
+        image, name = pick(rng, early if len(pairs) % 4 == 0 else images), pick(rng, _RATERS)
+        if (image.md5sum, name) not in seen:
+            seen.add((image.md5sum, name))
+            pairs.append((image, name))
+    return [
+        _Rating(image.md5sum, name, later(image.sent, rng, 20), pick(rng, image.experts or (-1, 0, 1, 1, 1)))
+        for image, name in pairs
+    ]
+
+
+def _mark(planned: list[_Rating], order: list[int]) -> list[int]:
+    """Give :data:`_MARKS` to ratings, in place; returns the places of the others."""
+    left = list(order)
+    for defect, times in _MARKS.items():
+        fit = [p for p in left if defect != "rating-out-of-scale" or planned[p].sent >= WORDS_UNTIL]
+        for turn, place in enumerate(fit[:times]):
+            planned[place] = replace(planned[place], defect=defect, turn=turn)
+            left.remove(place)
+    return left
 
 
 def _document(rating: _Rating, record_id: str, rng: np.random.Generator) -> Document:
@@ -132,7 +185,13 @@ def make_ratings(images: list[Image], count: int, seed: int) -> tuple[list[Docum
     ids: dict[int, str] = {}
     for place in sorted(range(len(plan)), key=lambda place: (plan[place].sent, place)):
         ids[place] = minted.mint(plan[place].sent)
-    documents = [_document(rating, ids[place], rng) for place, rating in enumerate(plan)]
+    documents: list[Document] = []
+    for place, rating in enumerate(plan):
+        document = _document(rating, ids[place], rng)
+        if rating.defect == "rating-resubmitted":
+            stamps = {key: value for key, value in document.items() if key.startswith("_")}
+            document = documents[rating.first] | stamps
+        documents.append(document)
     truth = [
         Planted(document["_id"], "rating", defect, detail)
         for rating, document in zip(plan, documents, strict=True)
@@ -142,11 +201,18 @@ def make_ratings(images: list[Image], count: int, seed: int) -> tuple[list[Docum
 
 
 def _truth(rating: _Rating, document: Document, ids: dict[int, str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    if rating.sent < WORDS_UNTIL:
+    if document["rating"].isalpha():
         yield "rating-word", {"column": "rating", "sent": document["rating"]}
-    if rating.defect == "rating-repeat":
+    if rating.name != ANONYMOUS:
+        yield "rater-name", {"column": "name", "sent": rating.name, "personal": [rating.name]}
+    if rating.defect in ("rating-repeat", "rating-resubmitted"):
         yield rating.defect, {"of": ids[rating.first], "name": rating.name, "md5sum": rating.md5sum}
     elif rating.defect == "rating-orphan":
         yield rating.defect, {"column": "md5sum", "sent": rating.md5sum}
+    elif rating.defect == "rating-out-of-scale":
+        yield rating.defect, {"column": "rating", "sent": document["rating"]}
+    elif rating.defect == "personal-free-text":
+        kind, comment, text = _PERSONAL[rating.turn]
+        yield rating.defect, {"column": "comment", "sent": comment, "kind": kind, "personal": [text]}
     elif rating.defect:
         yield rating.defect, {"column": "comment", "sent": document["comment"]}

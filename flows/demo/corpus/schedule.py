@@ -56,16 +56,16 @@ def version_at(when: datetime, rng: np.random.Generator, other_than: str = "") -
     return VERSIONS[known[int(rng.choice(len(known), p=weights / weights.sum()))]][1]
 
 
-def batch_start(rng: np.random.Generator) -> datetime:
+def batch_start(rng: np.random.Generator, since: datetime = FIRST, until: datetime = LAST) -> datetime:
     """When a study is processed: more in later years, on weekdays, at working hours (UTC)."""
     share = float(rng.random()) ** (1 / _GROWTH)
-    day = (FIRST + (LAST - timedelta(days=10) - FIRST) * share).replace(
+    day = (since + (until - timedelta(days=10) - since) * share).replace(
         hour=0, minute=0, second=0, microsecond=0
     )
     if day.weekday() >= 5 and rng.random() < 0.8:
         day -= timedelta(days=2)
     start = day + timedelta(seconds=int(rng.integers(7 * 3600, 23 * 3600)))
-    return max(start, FIRST)
+    return max(start, since)
 
 
 def batch_times(start: datetime, count: int, rng: np.random.Generator) -> list[datetime]:

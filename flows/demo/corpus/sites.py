@@ -8,16 +8,10 @@ images are those of the ABIDE table (``flows.demo.corpus.tables``).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
-MANUFACTURERS: dict[str, tuple[str, ...]] = {
-    "siemens": ("Siemens", "SIEMENS", "Siemens Healthineers"),
-    "ge": ("GE", "GE_MEDICAL_SYSTEMS", "General Electric", "GE MEDICAL SYSTEMS"),
-    "philips": ("Philips", "Philips Medical Systems", "PHILIPS"),
-}
-"""Vendor to the spellings records carry."""
+from flows.demo.corpus.schedule import FIRST, LAST
 
 
 @dataclass(frozen=True)
@@ -30,6 +24,7 @@ class Site:
         tasks: (task_id, TaskName) of its bold runs.
         volumes: range of the length of its bold runs.
         extra: further ``bids_meta`` keys, declared and undeclared.
+        since, until: when the scanner's studies are sent.
     """
 
     name: str
@@ -45,6 +40,8 @@ class Site:
     tasks: tuple[tuple[str, str], ...] = ()
     volumes: tuple[int, int] = (150, 300)
     extra: dict[str, Any] = field(default_factory=dict)
+    since: datetime = FIRST
+    until: datetime = LAST
 
 
 _REST = (("rest", "Resting state"),)
@@ -53,6 +50,8 @@ _FACES = (("faces", "Faces matching"), ("stopsignal", "Stop signal"), ("rest", "
 _PRISMA = ("Prisma_fit", "Prisma", "MAGNETOM Prisma Fit")
 _TRIO = ("TrioTim", "TRIOTIM", "Magnetom Trio")
 _MR750 = ("DISCOVERY MR750", "DISCOVERY_MR750", "DISCOVERY_MR750w")
+_REPLACED, _GONE = datetime(2019, 11, 1, tzinfo=UTC), datetime(2018, 12, 20, tzinfo=UTC)
+"""When old scanners sent their last study: most, and all, while the service cut fields to integers."""
 _ORIGINAL = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]
 
 BOLD_SITES: tuple[Site, ...] = (
@@ -68,7 +67,14 @@ BOLD_SITES: tuple[Site, ...] = (
         (64, 64, 35),
         "early",
         _REST,
-        extra={"SequenceName": "EPI BOLD", "PulseSequenceType": "EPI", "CogAtlasID": "trm_4c8a834779883"},
+        extra={
+            "SequenceName": "EPI BOLD",
+            "PulseSequenceType": "EPI",
+            "CogAtlasID": "trm_4c8a834779883",
+            "NumberOfAverages": 1,
+            "SliceEncodingDirection": "k-",
+        },
+        until=_REPLACED,
     ),
     Site(
         "birch",
@@ -83,7 +89,12 @@ BOLD_SITES: tuple[Site, ...] = (
         "public",
         _NBACK,
         (300, 420),
-        {"MultibandAccelerationFactor": 8, "ImageType": _ORIGINAL, "TotalReadoutTime": 0.0597},
+        {
+            "MultibandAccelerationFactor": 8,
+            "ImageType": _ORIGINAL,
+            "TotalReadoutTime": 0.0597,
+            "InPlanePhaseEncodingDirection": "COL",
+        },
     ),
     Site(
         "clover",
@@ -102,6 +113,9 @@ BOLD_SITES: tuple[Site, ...] = (
             "PixelBandwidth": 7812.5,
             "ParallelReductionFactorInPlane": 2.0,
             "ScanOptions": "EPI_GEMS\\PFF",
+            "EchoTrainLength": 1,
+            "InPlanePhaseEncodingDirection": "ROW",
+            "SliceEncodingDirection": "k-",
         },
     ),
     Site(
@@ -117,7 +131,14 @@ BOLD_SITES: tuple[Site, ...] = (
         "early",
         _FACES,
         (180, 285),
-        {"WaterFatShift": 11.3, "ScanningSequence": "GR", "SequenceVariant": "SK"},
+        {
+            "WaterFatShift": 11.3,
+            "ScanningSequence": "GR",
+            "SequenceVariant": "SK",
+            "EchoTrainLength": 39,
+            "NumberOfAverages": 1,
+            "SliceEncodingDirection": "k",
+        },
     ),
     Site(
         "elder",
@@ -147,7 +168,8 @@ BOLD_SITES: tuple[Site, ...] = (
         "early",
         (("music", "Music"),),
         (105, 105),
-        {"SequenceName": "EPI BOLD", "ConversionSoftware": "dcm2niix"},
+        # Sparse: the scanner is silent for the last second of each volume.
+        {"SequenceName": "EPI BOLD", "ConversionSoftware": "dcm2niix", "DelayTime": 1.0},
     ),
     Site(
         "gorse",
@@ -162,7 +184,8 @@ BOLD_SITES: tuple[Site, ...] = (
         "public",
         (("oddball", "Auditory oddball"),),
         (150, 200),
-        {"SequenceVariant": ["NONE", "SK"]},
+        {"SequenceVariant": ["NONE", "SK"], "InPlanePhaseEncodingDirection": "ROW", "NumberOfAverages": 1},
+        until=_REPLACED,
     ),
     Site(
         "hazel",
@@ -192,7 +215,14 @@ BOLD_SITES: tuple[Site, ...] = (
         "public",
         _NBACK,
         (250, 300),
-        {"ConversionSoftware": "dcm2niix", "ConversionSoftwareVersion": "v1.0.20220720"},
+        {
+            "ConversionSoftware": "dcm2niix",
+            "ConversionSoftwareVersion": "v1.0.20220720",
+            "EchoTrainLength": 47,
+            "MultibandAccelerationFactor": 2,
+            "ParallelReductionFactorInPlane": 1.8,
+            "SliceEncodingDirection": "k",
+        },
     ),
     Site(
         "juniper",
@@ -223,6 +253,23 @@ BOLD_SITES: tuple[Site, ...] = (
         _REST,
         (100, 160),
         {"SoftwareVersions": "syngo MR XA50"},
+        since=datetime(2021, 3, 1, tzinfo=UTC),
+    ),
+    Site(
+        "lily",
+        "ge",
+        ("Signa SP", "SIGNA SP"),
+        0.5,
+        4.0,
+        0.06,
+        90.0,
+        (3.75, 3.75, 6.0),
+        (64, 64, 20),
+        "early",
+        (("fingertapping", "Finger tapping"),),
+        (60, 90),
+        {"InPlanePhaseEncodingDirection": "COL", "NumberOfAverages": 1},
+        until=_GONE,
     ),
 )
 
@@ -246,6 +293,7 @@ T2W_SITES: tuple[Site, ...] = (
             "ImageType": "['ORIGINAL', 'PRIMARY', 'OTHER']",
             "SequenceVariant": "NONE",
             "PatientPosition": "HFS",
+            "InPlanePhaseEncodingDirection": "ROW",
         },
     ),
     Site(
@@ -265,6 +313,8 @@ T2W_SITES: tuple[Site, ...] = (
             "ParallelReductionFactorInPlane": 2,
             "ReceiveCoilName": "HeadNeck_64",
             "SequenceName": "_spc_314ns",
+            "EffectiveEchoSpacing": 0.00366,
+            "PhaseEncodingDirection": "j-",
         },
     ),
     Site(
@@ -278,7 +328,14 @@ T2W_SITES: tuple[Site, ...] = (
         (0.8594, 0.8594, 3.0),
         (256, 256, 45),
         "slices",
-        extra={"MRAcquisitionType": "2D", "EchoTrainLength": 17, "EffectiveEchoSpacing": 0.0114},
+        extra={
+            "MRAcquisitionType": "2D",
+            "EchoTrainLength": 17,
+            "EffectiveEchoSpacing": 0.0114,
+            "NumberOfAverages": 2,
+            "PhaseEncodingDirection": "i",
+            "SliceEncodingDirection": "k",
+        },
     ),
     Site(
         "olive",
@@ -291,7 +348,14 @@ T2W_SITES: tuple[Site, ...] = (
         (1.0, 1.0, 1.0),
         (176, 256, 256),
         "volume",
-        extra={"MRAcquisitionType": "3D", "WaterFatShift": 0.6, "EchoTrainLength": 97},
+        extra={
+            "MRAcquisitionType": "3D",
+            "WaterFatShift": 0.6,
+            "EchoTrainLength": 97,
+            "InPlanePhaseEncodingDirection": "COL",
+            "ParallelReductionFactorInPlane": 2.2,
+            "PhaseEncodingDirection": "j",
+        },
     ),
     Site(
         "poplar",
@@ -304,62 +368,32 @@ T2W_SITES: tuple[Site, ...] = (
         (0.8984, 0.8984, 4.0),
         (256, 256, 44),
         "slices",
-        extra={"MRAcquisitionType": "2D", "PixelBandwidth": 190, "ScanOptions": ["SAT1", "FS"]},
+        extra={
+            "MRAcquisitionType": "2D",
+            "PixelBandwidth": 190,
+            "ScanOptions": ["SAT1", "FS"],
+            "EffectiveEchoSpacing": 0.0098,
+            "NumberOfAverages": 1,
+            "SliceEncodingDirection": "k-",
+        },
+    ),
+    Site(
+        "quince",
+        "siemens",
+        ("Concerto", "MAGNETOM Concerto"),
+        0.2,
+        4.2,
+        0.117,
+        180.0,
+        (0.8984, 0.8984, 6.0),
+        (256, 256, 19),
+        "slices",
+        extra={
+            "MRAcquisitionType": "2D",
+            "EchoTrainLength": 7,
+            "NumberOfAverages": 2,
+            "SliceEncodingDirection": "k",
+        },
+        until=_GONE,
     ),
 )
-
-
-def spelled(site: Site, rng: np.random.Generator) -> dict[str, Any]:
-    """Manufacturer and model as one study of ``site`` spells them."""
-    makers = MANUFACTURERS[site.vendor]
-    return {
-        "Manufacturer": makers[int(rng.integers(len(makers)))],
-        "ManufacturersModelName": site.models[int(rng.integers(len(site.models)))],
-    }
-
-
-def slice_times(tr: float, slices: int, bands: int = 1) -> list[float]:
-    """Interleaved slice times (s), as ``SliceTiming`` of BIDS: even slices after odd ones."""
-    shots = -(-slices // bands)
-    order = [*range(0, shots, 2), *range(1, shots, 2)]
-    at = {shot: round(place * tr / shots, 4) for place, shot in enumerate(order)}
-    return [at[index % shots] for index in range(slices)]
-
-
-def header_dump(site: Site, resource: str) -> dict[str, Any]:
-    """A nested dump of DICOM headers, as dcmstack writes them (undeclared key ``global``)."""
-    return {
-        "const": {
-            "Modality": "MR",
-            "Rows": site.matrix[0],
-            "Columns": site.matrix[1],
-            "SliceThickness": site.spacing[2],
-            "SeriesDescription": f"{resource}_{site.name}",
-            "ImageOrientationPatient": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
-            "CsaSeries": {"MrPhoenixProtocol": {"lContrasts": 1, "alTE": [round(site.te * 1e6)]}},
-        }
-    }
-
-
-def site_meta(site: Site, resource: str, rng: np.random.Generator) -> dict[str, Any]:
-    """The acquisition parameters that all images of one study of ``site`` share, in BIDS units."""
-    meta: dict[str, Any] = {
-        **spelled(site, rng),
-        "MagneticFieldStrength": site.tesla,
-        "RepetitionTime": site.tr,
-        "EchoTime": site.te,
-        "FlipAngle": site.flip,
-        **site.extra,
-    }
-    if rng.random() < 0.6:
-        # Larmor: 42.577 MHz/T (CODATA proton gyromagnetic ratio); scanners report it to the hertz.
-        meta["ImagingFrequency"] = round(42.577478518 * site.tesla, 6)
-    if resource == "bold":
-        meta["PhaseEncodingDirection"] = ("j-", "j", "i")[int(rng.choice(3, p=[0.6, 0.3, 0.1]))]
-        meta["EffectiveEchoSpacing"] = round(float(rng.uniform(0.00045, 0.0007)), 6)
-        if rng.random() < 0.4:
-            bands = int(site.extra.get("MultibandAccelerationFactor", 1))
-            meta["SliceTiming"] = slice_times(site.tr, site.matrix[2], bands)
-    if rng.random() < 0.1:
-        meta["global"] = header_dump(site, resource)
-    return meta

@@ -124,7 +124,10 @@ def t1w_meta(site: str) -> dict[str, Any]:
     meta |= {key: given[name] for name, key in _TEXTS.items() if name in given}
     if given.get("PE Dir") in _PHASE:
         meta["PhaseEncodingDirection"] = _PHASE[given["PE Dir"]]
+    if given.get("PAT mode", "None") != "None":
+        # The table names the factor of GRAPPA (two everywhere) only.
+        meta["ParallelReductionFactorInPlane"] = 2.0
     if "Vendor" in given:
         meta |= {"Manufacturer": given["Vendor"], "ManufacturersModelName": given["Model"]}
-    older = given.get("Model", "").startswith("Magnetom")
+    older = given.get("Model", "") in ("Magnetom TrioTim", "Magnetom Verio")
     return meta | {"MagneticFieldStrength": 2.89362 if older else 3.0, "MRAcquisitionType": "3D"}

@@ -19,6 +19,7 @@ from curation.publish.commands import datalad, environment, git
 from curation.store import RecordStore
 from tests.support.fast_api import FastApi, make_document
 from tests.support.night import run_night
+from tests.support.pseudonyms import PSEUDONYMS
 
 
 @pytest.fixture(scope="module")
@@ -202,19 +203,19 @@ def test_commits_without_an_identity(
 
 
 def test_law_broken_publishes_nothing(night, monkeypatch: pytest.MonkeyPatch) -> None:
-    from curation import curate
+    from curation import resource
     from curation.errors import LawBroken
 
     store, dataset, report = night
-    decide = curate.decide
+    decide = resource.decide
 
     def losing(*arguments):
         decision = decide(*arguments)
         return replace(decision, received=decision.received + 1)
 
-    monkeypatch.setattr(curate, "decide", losing)
+    monkeypatch.setattr(resource, "decide", losing)
     with pytest.raises(LawBroken, match="law 1"):
-        publish(store, dataset)
+        publish(store, dataset, PSEUDONYMS)
     assert log(dataset.path, "%H") == report.commit
     assert git(dataset.path, "status", "--porcelain") == ""
 

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,7 +20,10 @@ from cerberus import Validator
 from curation import objectid
 from flows.demo.corpus import DEFECTS, DemoDataMissing, make_corpus, second_night, tables, write_truth
 from flows.demo.corpus.chance import etag
-from flows.demo.corpus.ratings import ARTIFACTS
+from flows.demo.corpus.plant_meta import LETTERS, MISSPELLED
+from flows.demo.corpus.plant_personal import PERSONAL
+from flows.demo.corpus.plant_values import PARAMETERS
+from flows.demo.corpus.ratings import ANONYMOUS, ARTIFACTS
 from schemas import RESOURCES, table
 from schemas.webapi import cerberus_schema
 
@@ -30,7 +33,7 @@ ROOT = Path(__file__).parents[3]
 IMAGES = ("bold", "T1w", "T2w")
 MD5 = re.compile(r"[0-9a-f]{32}\Z")
 BENIGN = {"exact-repeat", "noisy-repeat", "other-version-repeat", "frequent-image", "integer-for-float"}
-BENIGN |= {"undeclared-keys", "no-acquisition-parameters", "field-strength-cast"}
+BENIGN |= {"undeclared-keys", "no-acquisition-parameters", "field-strength-cast", "rater-name"}
 """What the service takes, and what leaves the metrics as they were computed."""
 
 
@@ -153,12 +156,22 @@ def test_ids_are_not_in_the_order_of_insertion_within_a_second(corpus):
 # The truth
 
 
-def test_truth_refers_to_records_once_each(corpus):
+def test_truth_refers_to_cells_once_each(corpus):
     known = {(resource, one["_id"]) for resource, documents in corpus.documents.items() for one in documents}
     keys = [(planted.resource, planted.record_id) for planted in corpus.truth]
     assert set(keys) <= known
-    pairs = [(planted.record_id, planted.defect) for planted in corpus.truth]
-    assert len(pairs) == len(set(pairs))
+    cells = [(planted.record_id, planted.defect, planted.detail.get("column")) for planted in corpus.truth]
+    assert len(cells) == len(set(cells))
+
+
+def test_an_image_has_one_sown_defect_at_most(corpus, by_id):
+    followed = BENIGN - {"integer-for-float"}
+    sown: dict[str, set[str]] = {}
+    for one in (one for one in corpus.truth if one.resource != "rating" and one.defect not in followed):
+        # A checksum may be what is wrong; then the image has that record only.
+        image = by_id[one.record_id]["provenance"].get("md5sum", one.record_id)
+        sown.setdefault(image if MD5.match(image) else one.record_id, set()).add(one.defect)
+    assert {len(defects) for defects in sown.values()} == {1}
 
 
 def test_truth_is_written_as_json_lines(corpus, tmp_path):
@@ -175,7 +188,16 @@ def _broken_json(text):
     return False
 
 
-PLANTED_TEXTS = {"ProtocolName", "InstitutionName", "SequenceName"}
+def _milliseconds(document, detail):
+    return at(document, detail["column"]) == detail["sent"] == pytest.approx(1000 * detail["true"])
+
+
+def _unread_letters(document, detail):
+    sent = at(document, detail["column"])
+    return sent in ("z", "z-") or sent == [detail["true"]]
+
+
+PLANTED_TEXTS = {"ProtocolName", "InstitutionName", "SequenceName", "global"}
 """Keys that another defect may have put into a ``bids_meta`` without acquisition parameters."""
 
 CHECKS = {
@@ -196,10 +218,24 @@ CHECKS = {
         d["_created"] < datetime(2019, 1, 16, tzinfo=UTC)
         and at(d, x["column"]) == int(x["true"]) != x["true"]
     ),
-    "echo-time-ms": lambda d, x: at(d, x["column"]) == pytest.approx(1000 * x["true"]) and x["true"] < 0.2,
+    "unnamed-scanner": lambda d, x: x["missing"] and not set(x["missing"]) & set(d["bids_meta"]),
+    "echo-time-ms": lambda d, x: _milliseconds(d, x) and x["true"] < 0.2,
+    "repetition-time-ms": lambda d, x: (
+        _milliseconds(d, x) and x["true"] >= 0.05 and d["bids_meta"].get("EchoTime", 0) < 0.6
+    ),
+    "both-times-ms": lambda d, x: _milliseconds(d, x) and d["bids_meta"]["EchoTime"] > 1,
+    "inversion-time-ms": lambda d, x: _milliseconds(d, x) and 0.5 < x["true"] < 1.2,
+    "delay-time-ms": _milliseconds,
+    "readout-time-ms": lambda d, x: _milliseconds(d, x) and 0.01 < x["true"] < 0.1,
+    "echo-spacing-unit": lambda d, x: (
+        at(d, x["column"]) == x["sent"] and round(x["sent"] / x["true"]) in (10**3, 10**6)
+    ),
     "imaging-frequency-hz": lambda d, x: at(d, x["column"]) == pytest.approx(1e6 * x["true"]),
     "no-acquisition-parameters": lambda d, x: set(d["bids_meta"]) & set(x["missing"]) <= PLANTED_TEXTS,
     "phase-encoding-letters": lambda d, x: at(d, x["column"]) not in ("i", "i-", "j", "j-", "k", "k-"),
+    "encoding-list": lambda d, x: at(d, x["column"]) == [x["true"]],
+    "slice-encoding-letters": _unread_letters,
+    "plain-session-id": lambda d, x: hashlib.sha256(at(d, x["column"]).encode()).hexdigest() == x["true"],
     "plain-subject-id": lambda d, x: hashlib.sha256(at(d, x["column"]).encode()).hexdigest() == x["true"],
     "email": lambda d, x: d["provenance"]["email"].endswith("@example.org"),
     "device-serial": lambda d, x: d["bids_meta"]["DeviceSerialNumber"].isdigit(),
@@ -210,6 +246,8 @@ CHECKS = {
     "hostile-text": lambda d, x: re.search(
         r"^[=+@-]|[\x00\n\u202e<\ufeff]|[^\u0000-\uffff]", at(d, x["column"])
     ),
+    "rater-name": lambda d, x: d["name"] == x["sent"] != ANONYMOUS,
+    "rating-out-of-scale": lambda d, x: not 1 <= float(d["rating"]) <= 4,
     "rating-word": lambda d, x: d["rating"].isalpha() and d["_created"] < datetime(2019, 7, 1, tzinfo=UTC),
     "rating-broken-comment": lambda d, x: _broken_json(d["comment"]),
     "rating-unknown-code": lambda d, x: not set(json.loads(d["comment"])) <= set(ARTIFACTS),
@@ -255,7 +293,78 @@ def test_rating_repeats_and_orphans(corpus, by_id):
     for one in (one for one in corpus.truth if one.defect == "rating-repeat"):
         record, original = by_id[one.record_id], by_id[one.detail["of"]]
         assert (record["name"], record["md5sum"]) == (original["name"], original["md5sum"])
-        assert original["_created"] < record["_created"]
+        assert record["_created"] - original["_created"] > timedelta(hours=1)
+
+
+def test_resubmitted_ratings_are_the_same_within_minutes(corpus, by_id):
+    planted = [one for one in corpus.truth if one.defect == "rating-resubmitted"]
+    assert len(planted) == 6
+    for one in planted:
+        record, original = by_id[one.record_id], by_id[one.detail["of"]]
+        assert etag(record) == etag(original)
+        assert timedelta(minutes=1) <= record["_created"] - original["_created"] < timedelta(minutes=5)
+
+
+def test_ratings_tell_of_agreement_and_disagreement(corpus):
+    raters: dict[str, set[str]] = {}
+    values: dict[str, set[str]] = {}
+    for one in corpus.documents["rating"]:
+        raters.setdefault(one["md5sum"], set()).add(one["name"])
+        values.setdefault(one["md5sum"], set()).add(one["rating"])
+    shared = [image for image, names in raters.items() if len(names) > 1]
+    assert len(shared) >= 10
+    assert sum(len(values[image]) > 1 for image in shared) > 3
+
+
+def test_every_rater_is_told(corpus):
+    told = {one.record_id for one in corpus.truth if one.defect == "rater-name"}
+    assert told == {one["_id"] for one in corpus.documents["rating"] if one["name"] != ANONYMOUS}
+
+
+def details(corpus, defect):
+    return [(one.resource, one.detail) for one in corpus.truth if one.defect == defect]
+
+
+def test_every_variant_is_planted(corpus):
+    kinds = {(x["kind"], x["column"], str(x["sent"])) for _, x in details(corpus, "personal-free-text")}
+    assert kinds >= {(text.kind, text.column, str(text.sent)) for text in PERSONAL}
+    keys = {(x["column"].partition(".")[2], x["sent_key"]) for _, x in details(corpus, "misspelled-key")}
+    assert keys == set(MISSPELLED)
+    letters = {x["sent"] for _, x in details(corpus, "phase-encoding-letters")}
+    assert all(letters & set(style.values()) for style in LETTERS.values())
+    for defect in ("plain-subject-id", "device-serial"):
+        assert len({len(x.get("repeated", ())) for _, x in details(corpus, defect)}) == 2
+    for defect in ("text-number", "one-element-list"):
+        found = details(corpus, defect)
+        assert {x["column"] for _, x in found} >= set(PARAMETERS)
+        parameters = Counter(resource for resource, x in found if x["column"] in PARAMETERS)
+        assert set(parameters) == set(IMAGES) and min(parameters.values()) >= 6
+
+
+def test_cut_fields_with_every_evidence(corpus):
+    found = Counter((x["sent"], *x["evidence"]) for _, x in details(corpus, "field-strength-cast"))
+    model, frequency = "ManufacturersModelName", "ImagingFrequency"
+    for sent in (0, 2):
+        assert min(found[sent,], found[sent, model], found[sent, frequency, model]) >= 3, sent
+    assert found[1,] and found[1, frequency, model]
+    assert {x["true"] for _, x in details(corpus, "field-strength-cast")} >= {0.2, 0.5, 1.5, 2.89362}
+
+
+def test_frequencies_are_those_of_the_fields(corpus, defects_of):
+    """42.577 MHz/T, and 123.2 MHz in Siemens' 3 T systems, whether they say 2.89 or 3."""
+    checked = 0
+    for one in (one for resource in IMAGES for one in corpus.documents[resource]):
+        meta = one["bids_meta"]
+        if defects_of.get(one["_id"], set()) & {"field-strength-cast", "imaging-frequency-hz"}:
+            continue
+        if {"ImagingFrequency", "MagneticFieldStrength", "Manufacturer"} <= set(meta):
+            siemens = meta["Manufacturer"].lower().startswith("siemens")
+            if siemens and 2.8 < meta["MagneticFieldStrength"] <= 3:
+                assert 123.2 <= meta["ImagingFrequency"] <= 123.26
+            else:
+                assert meta["ImagingFrequency"] == pytest.approx(42.577 * meta["MagneticFieldStrength"], 1e-4)
+            checked += 1
+    assert checked > 100
 
 
 def test_undeclared_keys_are_all_told(corpus):
@@ -302,6 +411,7 @@ def test_linked_metrics_agree(corpus, defects_of):
 
 def test_personal_data_only_where_planted(corpus, defects_of):
     with_people = {"email", "personal-free-text", "hostile-text", "device-serial", "plain-subject-id"}
+    with_people |= {"plain-session-id"}
     for resource in IMAGES:
         for one in corpus.documents[resource]:
             if defects_of.get(one["_id"], set()) & with_people:
@@ -310,6 +420,24 @@ def test_personal_data_only_where_planted(corpus, defects_of):
             assert "DeviceSerialNumber" not in one["bids_meta"]
             ids = [one["bids_meta"].get(key) for key in ("subject_id", "session_id")]
             assert all(re.fullmatch("[0-9a-f]{64}", value) for value in ids if value is not None)
+
+
+def test_personal_texts_are_where_they_are_planted_and_nowhere_else(corpus, by_id):
+    """So whoever looks for them in what is published finds none by chance."""
+    personal = {"email", "device-serial", "plain-subject-id", "plain-session-id"}
+    personal |= {"personal-free-text", "rater-name"}
+    planted: dict[str, set[str]] = {}
+    for one in corpus.truth:
+        for text in one.detail.get("personal", ()):
+            planted.setdefault(text, set()).add(one.record_id)
+        assert one.detail.get("personal") or one.defect not in personal, one
+    assert len(planted) > 60 and min(map(len, planted)) > 5
+    texts = {
+        key: json.dumps(one, default=str, ensure_ascii=False).replace(one["_id"], "")
+        for key, one in by_id.items()
+    }
+    for text, records in planted.items():
+        assert {key for key, document in texts.items() if text in document} == records, text
 
 
 # The second night
@@ -330,7 +458,7 @@ def test_second_night(corpus, by_id, defects_of):
         before = by_id[one["_id"]]
         assert one["_created"] == before["_created"] and one["_updated"] > before["_updated"]
         assert one["_etag"] == etag(one) != before["_etag"]
-    assert not {one["_id"] for one in changed} & set(defects_of)
+    assert all(defects_of.get(one["_id"], set()) <= {"rater-name"} for one in changed)
     for resource, new in night.added.items():
         validator = Validator(cerberus_schema(resource))
         for one in new:

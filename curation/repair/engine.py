@@ -1,0 +1,320 @@
+"""Applies the declared rules to columns, and accounts for every cell that they change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from curation.flatten import FORMULA, Aside, canonical_json
+from curation.flatten.cells import could_be_formula
+from curation.repair import evidence as functions
+from curation.repair.cells import Cells
+from curation.repair.rules import CONFIDENCES, Confidence, Evidence, Rule
+from schemas.dictionary import Resource
+from schemas.published import published_table
+
+NEAR_SECONDS, NEAR_SHARE = 0.001, 0.01
+"""How far a result may be from the column it has to agree with: headers hold single precision, sidecars are rounded."""
+_FROM_TO = re.compile(r"([a-z])(?:\W*|\s+to\s+)([a-z])\Z")
+
+
+@dataclass
+class Change:
+    """What became of a cell.
+
+    Attributes:
+        old: what was received, as the ledger has it.
+        rules: that changed it, in their order.
+        evidence: that decided, a name a rule.
+        confidence: the weakest of it; ``None`` where nothing could decide and the cell is left empty.
+    """
+
+    old: str | None
+    rules: list[str] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
+    confidence: Confidence | None = "high"
+
+
+@dataclass
+class Tally:
+    """What a rule did.
+
+    Attributes:
+        in_window: filled cells that it could have looked at, were it for their time only; counted of rules that have to
+            match some.
+        looked_at: cells that it looked at.
+        repaired: those that it changed.
+        undecided: those that it left empty.
+        out_of_range: those of which evidence led out of the range that it expects, and none decided.
+    """
+
+    in_window: int = 0
+    looked_at: int = 0
+    repaired: int = 0
+    undecided: int = 0
+    out_of_range: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(**{name: count + getattr(other, name) for name, count in vars(self).items()})
+
+
+@dataclass
+class Repaired:
+    """Rows after all rules.
+
+    Attributes:
+        rows: the rows that were given, with repaired cells.
+        ledger: rows of ``audit/repairs``, in the order of the rows and their columns.
+        undecided: which rows have a cell that was left empty.
+        left: what was received for cells and is in none, by column and row.
+        tallies: what each rule did.
+    """
+
+    rows: pa.Table
+    ledger: pa.Table
+    undecided: np.ndarray
+    left: dict[str, dict[int, list[Aside]]]
+    tallies: dict[str, Tally]
+
+
+def repair(resource: Resource, rows: pa.Table, asides: pa.ChunkedArray, rules: Sequence[Rule]) -> Repaired:
+    """Apply rules, in the order given, to rows of one resource.
+
+    Args:
+        resource: whose rows they are.
+        rows: columns of the dictionary's names, ``created``, ``record_id`` and the checksum as ``provenance_md5sum``.
+        asides: what was received for their cells otherwise than these hold it.
+        rules: of :func:`curation.repair.rules.rules`.
+    """
+    cells = Cells(resource, rows, asides)
+    run = _Run(resource, cells)
+    for rule in rules:
+        for name in rule.columns.get(resource, ()):
+            run.apply(rule, name)
+    columns = {name: cells.arrow(name, np.array(sorted(places))) for name, places in run.touched().items()}
+    for name, column in columns.items():
+        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), column)
+    undecided = np.zeros(len(rows), dtype=bool)
+    undecided[[place for (place, _), change in run.changes.items() if change.confidence is None]] = True
+    left = {
+        name: {place: found for place, found in received.items() if (place, name) not in run.changes}
+        for name, received in cells.asides.items()
+    }
+    return Repaired(rows, run.ledger(rows), undecided, left, run.tallies)
+
+
+class _Run:
+    """The rules at work on some rows."""
+
+    def __init__(self, resource: Resource, cells: Cells) -> None:
+        self._resource = resource
+        self._cells = cells
+        self.changes: dict[tuple[int, str], Change] = {}
+        self.tallies: dict[str, Tally] = {}
+
+    def apply(self, rule: Rule, name: str) -> None:
+        """Apply one rule to one column."""
+        places = np.flatnonzero(_candidates(rule, self._cells, name))
+        tally = self.tallies.setdefault(rule.id, Tally())
+        if rule.one_of is not None:
+            before = rule.when.created_before
+            window = np.inf if before is None else before
+            tally.in_window += int(((self._cells.created < window) & ~self._cells.empty(name)).sum())
+        if not len(places):
+            return
+        tally.looked_at += len(places)
+        received = [self._cells.values(name)[place] for place in places]
+        open_places = list(range(len(places)))
+        refused: set[int] = set()
+        for one in rule.evidence:
+            if self._resource not in one.tables or not open_places:
+                continue
+            asked = places[open_places]
+            answers = self._answers(one, name, asked)
+            fits = self._fits(rule, answers)
+            refused |= {where for where, fit in zip(open_places, fits, strict=True) if not fit}
+            given = [
+                where
+                for where, answer, fit in zip(open_places, answers, fits, strict=True)
+                if answer is not None and fit
+            ]
+            values = dict(zip(open_places, answers, strict=True))
+            for where in given:
+                # What confirms the received value decides, too, and changes nothing.
+                if values[where] != received[where]:
+                    self._change(rule, name, int(places[where]), values[where], one)
+                    tally.repaired += 1
+            open_places = [where for where in open_places if where not in set(given)]
+        tally.out_of_range += len(refused & set(open_places))
+        if rule.otherwise == "empty":
+            for where in open_places:
+                self._change(rule, name, int(places[where]), None, None)
+            tally.undecided += len(open_places)
+
+    def _answers(self, one: Evidence, name: str, places: np.ndarray) -> list[Any]:
+        values = self._cells.values(name)[places].tolist()
+        if one.function is not None:
+            answer: functions.Answer = getattr(functions, one.function)
+            answers = answer(self._cells, name, [int(place) for place in places])
+        elif one.scale is not None:
+            answers = [functions.scaled(value, one.scale) for value in values]
+        else:
+            mapping = one.map or {}
+            texts = (functions.formula_text(self._cells, name, int(place)) for place in places)
+            answers = [
+                mapping.get(_plain(value if value is not None else text))
+                for value, text in zip(values, texts, strict=True)
+            ]
+        return self._agreeing(one, places, answers)
+
+    def _agreeing(self, one: Evidence, places: np.ndarray, answers: list[Any]) -> list[Any]:
+        """Answers, without those that another column contradicts."""
+        if one.near is None and one.below is None:
+            return answers
+        numbers = functions.as_doubles(answers)
+        with np.errstate(invalid="ignore"):
+            if one.near is not None:
+                other = self._cells.values(one.near)[places]
+                agrees = np.abs(numbers - other) <= np.maximum(NEAR_SECONDS, NEAR_SHARE * np.abs(other))
+            else:
+                other = self._cells.values(str(one.below))[places]
+                agrees = ~(numbers >= other)
+        return [answer if agreed else None for answer, agreed in zip(answers, agrees, strict=True)]
+
+    def _fits(self, rule: Rule, answers: Sequence[Any]) -> list[bool]:
+        """Whether each answer is in the range that the rule expects; none is in any."""
+        if self._resource not in rule.range:
+            return [True] * len(answers)
+        low, high = rule.range[self._resource]
+        low, high = -np.inf if low is None else low, np.inf if high is None else high
+        return [answer is None or low <= answer <= high for answer in answers]
+
+    def _change(self, rule: Rule, name: str, place: int, new: Any, one: Evidence | None) -> None:
+        key = (place, name)
+        change = self.changes.get(key)
+        if change is None:
+            change = self.changes[key] = Change(self._received(name, place))
+        change.rules.append(rule.id)
+        if one is None:
+            change.confidence = None
+        elif change.confidence is not None:
+            change.evidence.append(one.name)
+            change.confidence = min(change.confidence, one.confidence, key=CONFIDENCES.index)
+        self._cells.put(name, np.array([place]), [new])
+
+    def _received(self, name: str, place: int) -> str | None:
+        """What was received for a cell that no rule has changed yet."""
+        own = [
+            one.value
+            for one in self._cells.asides.get(name, {}).get(place, ())
+            if one.why != functions.OTHER_KEY
+        ]
+        return own[0] if own else self._shown(name, place)
+
+    def _shown(self, name: str, place: int) -> str | None:
+        """A cell as the ledger has it: as in CSV, and as JSON where it could be a formula."""
+        value = self._cells.values(name)[place]
+        if value is None or value != value:
+            return None
+        if self._cells.column(name).type == "integer":
+            return str(int(value))
+        if isinstance(value, str):
+            return canonical_json(value) if could_be_formula(value) else value
+        return str(value).lower() if isinstance(value, bool) else repr(float(value))
+
+    def touched(self) -> dict[str, list[int]]:
+        """Column to its changed rows."""
+        found: dict[str, list[int]] = {}
+        for place, name in self.changes:
+            found.setdefault(name, []).append(place)
+        return found
+
+    def ledger(self, rows: pa.Table) -> pa.Table:
+        """The changes as rows of ``audit/repairs``."""
+        names = {name: number for number, name in enumerate(rows.column_names)}
+        keys = sorted(self.changes, key=lambda key: (key[0], names[key[1]]))
+        places = pa.array([place for place, _ in keys], pa.int64())
+        found = [self.changes[key] for key in keys]
+        schema = published_table("repairs").arrow_schema
+        columns = {
+            "record_id": rows.column("record_id").take(places),
+            "resource": [self._resource] * len(keys),
+            "md5sum": rows.column("provenance_md5sum").take(places),
+            "column": [name for _, name in keys],
+            "old": [change.old for change in found],
+            "new": [self._shown(name, place) for place, name in keys],
+            "rule": [" ".join(change.rules) for change in found],
+            "evidence": ["; ".join(change.evidence) or None for change in found],
+            "confidence": [change.confidence or "undecidable" for change in found],
+        }
+        arrays = [
+            column.cast(pa.string()) if isinstance(column, pa.ChunkedArray) else pa.array(column, pa.string())
+            for column in (columns[name] for name in schema.names)
+        ]
+        return pa.table(arrays, schema=schema)
+
+
+def _candidates(rule: Rule, cells: Cells, name: str) -> np.ndarray:
+    """Which cells of a column a rule looks at."""
+    when = rule.when
+    if when.received is not None and not cells.asides.get(name):
+        return np.zeros(0, dtype=bool)  # most columns of most rows
+    which = np.ones(len(cells), dtype=bool)
+    for condition in _conditions(rule, cells, name):
+        which &= condition(cells)
+        if not which.any():
+            break
+    if when.received is None and not when.unlisted:
+        which &= ~cells.empty(name)
+    return which
+
+
+def _conditions(rule: Rule, cells: Cells, name: str) -> Iterator[Callable[[Cells], np.ndarray]]:
+    """The conditions that a rule has, the cheapest first."""
+    when = rule.when
+    if when.received is not None:
+        yield lambda cells: _was_received(cells, name, str(when.received))
+    if when.unlisted:
+        yield lambda cells: _is_unlisted(cells, name)
+    if when.created_before is not None:
+        yield lambda cells: cells.created < when.created_before
+    if when.above is not None:
+        yield lambda cells: cells.values(name) > when.above
+    if when.from_ is not None:
+        yield lambda cells: cells.values(name) >= when.from_
+    if when.whole:
+        yield lambda cells: cells.values(name) == np.floor(cells.values(name))
+    if when.values is not None:
+        yield lambda cells: np.isin(cells.values(name), when.values or ())
+
+
+def _was_received(cells: Cells, name: str, why: str) -> np.ndarray:
+    """Empty cells for which something was received in a certain way."""
+    which = np.zeros(len(cells), dtype=bool)
+    received = cells.asides.get(name)
+    if received:
+        which[[place for place, found in received.items() if any(one.why == why for one in found)]] = True
+        which &= cells.empty(name)
+    return which
+
+
+def _is_unlisted(cells: Cells, name: str) -> np.ndarray:
+    """Cells with a text that is none of the column's levels, or for which one was received that could be a formula."""
+    levels = {value for value, _ in cells.column(name).levels}
+    unlisted = np.array([text is not None and text not in levels for text in cells.values(name)], dtype=bool)
+    return unlisted | _was_received(cells, name, FORMULA)
+
+
+def _plain(value: Any) -> Any:
+    """A text as maps have it: lower case, without blanks, and "A >> P" or "A to P" as "ap"."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    if found := _FROM_TO.match(text):
+        return "".join(found.groups())
+    return "".join(text.split())

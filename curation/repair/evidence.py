@@ -1,0 +1,156 @@
+"""Evidence that needs code. Each function answers for some cells of a column: a value, or ``None`` if it cannot tell.
+
+``rules.yaml`` names them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from curation.flatten import AS_TEXT, FORMULA, OTHER_KEY, UNREADABLE, Aside
+from curation.flatten.cells import MISFIT, READERS, could_be_formula
+from curation.repair.cells import Cells
+from schemas.spellings import is_known_spelling
+from schemas.vocabularies import NOMINAL_FIELDS, scanner
+
+GYROMAGNETIC_RATIO = 42.577
+"""Of protons, in MHz/T: 42.577478 by CODATA 2018, https://physics.nist.gov/cgi-bin/cuu/Value?gammapbar"""
+FIELD_SHARE = 0.02
+"""How far a field computed of the frequency may be from a nominal one: magnets of 1.5 T are run at 1.49 T too."""
+RUN_AT = 2.89
+"""Tesla; what Siemens' magnets of nominally 3 T are run at (123.2 MHz), and their headers say."""
+
+Answer = Callable[[Cells, str, Sequence[int]], list[Any]]
+
+
+def read_as_declared(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
+    """The number or boolean that was sent as text."""
+    return [_read(cells, name, _received(cells, name, place, AS_TEXT)) for place in places]
+
+
+def read_only_element(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
+    """The one element of a list, itself perhaps in text."""
+    values = (_received(cells, name, place, UNREADABLE) for place in places)
+    return [
+        _read(cells, name, value[0] if type(value) is list and len(value) == 1 else None) for value in values
+    ]
+
+
+def read_under_other_key(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
+    """The value under another key that is known for this column; nothing where misspelled keys do not say the same."""
+    known = [
+        any(is_known_spelling(cells.resource, one.key) for one in _other_keys(cells, name, p)) for p in places
+    ]
+    read = read_under_near_key(cells, name, places)
+    return [value if listed else None for value, listed in zip(read, known, strict=True)]
+
+
+def read_under_near_key(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
+    """The value under a key with a slip of a letter; nothing where misspelled keys do not say the same."""
+    answers = []
+    for place in places:
+        values = (json.loads(one.value) for one in _other_keys(cells, name, place))
+        read = [
+            _read(cells, name, value[0] if type(value) is list and len(value) == 1 else value)
+            for value in values
+        ]
+        answers.append(read[0] if read and all(value == read[0] for value in read) else None)
+    return answers
+
+
+def _other_keys(cells: Cells, name: str, place: int) -> list[Aside]:
+    return [one for one in cells.asides[name][place] if one.why == OTHER_KEY]
+
+
+def is_fraction(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
+    """``True`` for a number between 0 and 1, which is neither a truth value nor all of k-space."""
+    values = (_received(cells, name, place, UNREADABLE) for place in places)
+    return [True if type(value) is float and 0 < value < 1 else None for value in values]
+
+
+def milliseconds_of_echo_spacing(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
+    """Seconds of up to 20 ms, the slowest spin echo trains."""
+    return [
+        scaled(value, 1e-3) if value <= 20 else None for value in cells.values(name)[list(places)].tolist()
+    ]
+
+
+def microseconds_of_echo_spacing(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
+    """Seconds of 100 us and more."""
+    return [
+        scaled(value, 1e-6) if value >= 100 else None for value in cells.values(name)[list(places)].tolist()
+    ]
+
+
+def field_of_frequency(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
+    """The field, in tesla, in which protons precess with ``ImagingFrequency``, if it is cut to the received number."""
+    fields = (cells.values("bids_meta_ImagingFrequency")[list(places)] / GYROMAGNETIC_RATIO).tolist()
+    received = cells.values(name)[list(places)].tolist()
+    return [
+        # A number that is the field as it is was not cut.
+        cut if abs(field - cut) <= FIELD_SHARE * cut
+        else next((one for one in _names(field) if math.floor(one) == cut), None)
+        for field, cut in zip(fields, received, strict=True)
+    ]  # fmt: skip
+
+
+def field_of_model(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
+    """The one field, in tesla, of the scanner's model that is cut to the received number."""
+    models = cells.values("bids_meta_ManufacturersModelName")[list(places)].tolist()
+    received = cells.values(name)[list(places)].tolist()
+    scanners = {model: scanner(model) for model in set(models) if model is not None}
+    answers = []
+    for model, cut in zip(models, received, strict=True):
+        known = scanners.get(model)
+        fields = () if known is None else (*known.fields, *([known.operating] if known.operating else []))
+        possible = [field for field in fields if math.floor(field) == cut]
+        answers.append(possible[0] if len(possible) == 1 else None)
+    return answers
+
+
+def _names(field: float) -> Iterator[float]:
+    """What a field (T) is called: as scanners name it, then as it is, in hundredths."""
+    if not math.isfinite(field) or field <= 0:
+        return
+    nearest = min((*NOMINAL_FIELDS, RUN_AT), key=lambda one: abs(one - field))
+    if abs(nearest - field) <= FIELD_SHARE * nearest:
+        yield nearest
+    yield round(field, 2)
+
+
+def _received(cells: Cells, name: str, place: int, *why: str) -> Any:
+    """What was received for a cell, of the first aside of a kind; ``None`` if there is none."""
+    found = (one for one in cells.asides[name][place] if one.why in why)
+    return next((json.loads(one.value) for one in found), None)
+
+
+def _read(cells: Cells, name: str, value: Any) -> Any:
+    """A value as its column holds it; ``None`` where it cannot."""
+    if value is None or type(value) in (list, dict):
+        return None
+    cell = READERS[cells.column(name).type](value)
+    if cell is MISFIT or (type(cell) is str and could_be_formula(cell)):
+        return None
+    return None if cell != cell else cell
+
+
+def formula_text(cells: Cells, name: str, place: int) -> str | None:
+    """A text that was not let into its cell because it could be a formula."""
+    value = _received(cells, name, place, FORMULA) if place in cells.asides.get(name, {}) else None
+    return value if type(value) is str else None
+
+
+def scaled(value: float, factor: float) -> float:
+    """A number in another unit: calculated with its decimal digits, so that 2.96 ms are 0.00296 s to the last bit."""
+    return float(Decimal(repr(value)) * Decimal(repr(factor)))
+
+
+def as_doubles(values: Sequence[Any]) -> np.ndarray:
+    """Answers as doubles, NaN for none."""
+    return np.array([np.nan if value is None else value for value in values], dtype="float64")
