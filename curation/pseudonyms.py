@@ -48,10 +48,11 @@ class Pseudonyms:
     def of(self, kind: Literal["rater", "device"], value: str) -> str:
         """The pseudonym of a name or serial number, e.g. ``rater-5d41402abc4b2a76``.
 
-        Blanks around it and the form of its Unicode characters make no difference; case does, as it may in serial
-        numbers.
+        Blanks and the form of Unicode characters make no difference, nor does the case of a name, which people type
+        now so and now so; that of a serial number does.
         """
-        plain = unicodedata.normalize("NFC", value).strip()
+        plain = " ".join(unicodedata.normalize("NFC", value).split())
+        plain = plain.casefold() if kind == "rater" else plain
         digest = self._digest(f"{kind}\0{plain}")
         return f"{kind}-{digest[:PSEUDONYM_DIGITS]}"
 

@@ -48,7 +48,7 @@ KEY_FIELDS = [
     pa.field(METADATA, pa.int32()),
 ]
 _MADE_WITH = {
-    "curation": ("objectid.py", "personal.py", "pseudonyms.py", "typed.py", "validate.py"),
+    "curation": ("free_text.py", "objectid.py", "personal.py", "pseudonyms.py", "typed.py", "validate.py"),
     "curation.flatten": ("cells.py", "dates.py", "documents.py", "flatten.py"),
     "schemas": ("dictionary.py", "published.py", "spellings.py", "validation.py"),
 }

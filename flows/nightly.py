@@ -27,7 +27,6 @@ os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "curation")
 os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
 
 import httpx
-from curation.pseudonyms import required_pseudonyms
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -39,6 +38,7 @@ from prefect.runtime import flow_run
 from prefect.tasks import Task
 
 from curation.errors import ServiceUnavailable, SnapshotError
+from curation.pseudonyms import required_pseudonyms
 from curation.publish import PublishReport, SnapshotDataset, publish
 from curation.pull import PullReport, ResourcePull, ResourceReport, pull_run
 from curation.pull.pages import Page
@@ -138,7 +138,7 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
     """One night: bring in what is new, make the tables, commit them.
 
     Raises:
-        UsageError: there is no key for pseudonyms; nothing was pulled.
+        UsageError: there is no key for pseudonyms.
         LockedError: another run works on the store or the dataset.
         ServiceUnavailable: the service was away for longer than the retries last; what came is sealed.
         LawBroken: the data broke a law; nothing was published.
@@ -146,7 +146,6 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
     store = RecordStore(settings.store)
     dataset = SnapshotDataset(settings.dataset)
     try:
-        required_pseudonyms()
         with ExitStack() as locks:
             locks.enter_context(dataset.lock())
             locks.enter_context(store.lock())
@@ -220,6 +219,8 @@ def _repairs_markdown(snapshot: dict[str, Any]) -> list[str]:
 
 def nightly(settings: Settings) -> NightReport:
     """Run one night to its end; see :func:`nightly_flow` for what it raises."""
+    # Before Prefect's server starts, which takes its time.
+    required_pseudonyms()
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_trace)
     watch_embedded_server()

@@ -26,11 +26,13 @@ Web-API (Esteban et al., Scientific Data 2019, https://doi.org/10.1038/s41597-01
 | file | one row is |
 |---|---|
 | `csv/bold.csv`, `csv/T1w.csv`, `csv/T2w.csv` | an image (one checksum): its earliest record, values as received |
-| `csv/bold_curated.csv`, `csv/T1w_curated.csv`, `csv/T2w_curated.csv` | an image: its best record, with flags |
-| `csv/rating.csv` | a rating of an image |
+| `csv/bold_curated.csv`, `csv/T1w_curated.csv`, `csv/T2w_curated.csv` | an image: its best record, repaired |
+| `csv/rating.csv` | a rating of an image, as sent, as a number, with the artifacts it names |
 | `parquet/*.parquet` | the same tables, with types |
 | `audit/records.csv` | a record of the service: its fate, why, and which records represent its image |
 | `audit/quarantine.csv` | a rule that a record breaks, which kept it out of the tables |
+| `audit/repairs.csv` | a cell of a curated table that is not what was received, and why |
+| `audit/scrubbed.csv` | a kind of personal data and a column: how often it was removed or replaced |
 | `dictionary/*.json` | (a file a table) what every column means |
 | `datapackage.json` | the same as a Frictionless data package |
 | `snapshot.json` | counts, coverage, digests, versions |
@@ -43,8 +45,11 @@ Columns are `md5sum` (of the image file), `created` (UTC), the IQMs, `bids_meta_
 column cannot hold, are JSON in `bids_meta_extra` and `extra`. Missing values are empty; `nan`, `inf` and `-inf` are
 values that were sent. A text that a spreadsheet would take for a formula stands only inside that JSON.
 
-E-mail addresses are removed, subject and session ids are SHA-256 digests, serial numbers and raters' names are
-withheld.
+The curated tables are repaired and harmonised: group by `manufacturer` and `field_strength_nominal` without cleaning
+anything. `audit/repairs.csv` has every cell that is not what was received, and why.
+
+E-mail addresses and names are removed, subject and session ids are SHA-256 digests, serial numbers and raters' names
+are pseudonyms. `audit/scrubbed.csv` counts what was removed.
 """
 
 LICENSE = """\

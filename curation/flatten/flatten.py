@@ -162,7 +162,16 @@ class _Flattener:
 
     def row(self, document: bytes) -> list[Any]:
         """The cells of one document."""
-        self._scrubber.found = []
+        self._scrubber.begin()
+        row = self._row(document)
+        known = self._scrubber.repeated([*row, *(aside.value for aside in self.asides)])
+        if known:
+            # A text repeats what stands under a key that is withheld or hashed.
+            self._scrubber.begin(known)
+            row = self._row(document)
+        return row
+
+    def _row(self, document: bytes) -> list[Any]:
         self.faults, self.readings, self.asides, self.moments = [], [], [], (None, None)
         row: list[Any] = [None] * self._width
         try:
@@ -209,7 +218,9 @@ class _Flattener:
             row[index] = self._scrubber.id(value, column.name)
             return
         if column.personal is not None:
-            self._scrubber.found.append(f"{column.personal} in {column.name}")
+            rule = "removed" if column.personal == "dropped" else column.personal
+            self._scrubber.found.append(f"{rule} in {column.name}")
+            self._scrubber.learn(key, value)
             if column.personal != "dropped" and self._pseudonyms is not None:
                 text = value if type(value) is str else canonical_json(value)
                 row[index] = self._pseudonyms.of(column.personal, text) if text.strip() else None

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from bson import ObjectId
-from curation.pseudonyms import KEY_VARIABLE
 from rich.console import Console
 
 from curation.errors import UsageError
+from curation.pseudonyms import KEY_VARIABLE
 from flows.demo.corpus import make_corpus, second_night, write_truth
 from flows.demo.load import load_documents
 from flows.demo.server import DemoServer, database, make_app
@@ -99,17 +99,19 @@ def _show_ways(folder: Path, console: Console) -> None:
     dataset = folder / "dataset"
     # As typed in the folder where `make demo` ran: the virtual environment need not be active.
     bin_folder = Path(os.path.relpath(sys.prefix)) / "bin" if sys.prefix != sys.base_prefix else Path()
-    columns = "['created', 'cjv', 'snr_total', 'bids_meta_Manufacturer', 'n_records', 'flags']"
-    table = f"pandas.read_csv('{dataset}/csv/T1w_curated.csv')[{columns}]"
-    read = f"import pandas; print({table}.dropna(subset='flags').tail(10).to_string())"
+    table = f"pandas.read_csv('{dataset}/csv/T1w_curated.csv', low_memory=False)"
+    compare = f"{table}.groupby(['manufacturer', 'field_strength_nominal'])['cjv'].describe()"
     ways = {
-        "Read what is odd in the curated T1w table": f'{bin_folder / "python"} -c "{read}"',
+        "Compare scanners, without cleaning anything": (
+            f'{bin_folder / "python"} -c "import pandas; print({compare}.to_string())"'
+        ),
         "See what changed between the nights, and how it was made": f"git -C {dataset} log --stat",
-        "See which records were kept out, and why": f"head -n 5 {dataset}/audit/quarantine.csv",
+        "See which cells were repaired, and why": f"head -n 5 {dataset}/audit/repairs.csv",
     }
     console.rule("What to look at")
     console.print(f"Tables:               {dataset}/csv/ and {dataset}/parquet/", highlight=False)
     console.print(f"Fate of every record: {dataset}/audit/records.csv", highlight=False)
+    console.print(f"Cell by cell repairs: {dataset}/audit/repairs.csv", highlight=False)
     console.print(f"What columns mean:    {dataset}/dictionary/", highlight=False)
     console.print(f"Planted defects:      {folder / _OURS}", highlight=False)
     console.print("\nThree things to try next:", highlight=False)

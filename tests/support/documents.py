@@ -89,10 +89,12 @@ def _bits(text: str) -> tuple[str, str]:
     return ("double", struct.pack("<d", number).hex() if not math.isnan(number) else "nan")
 
 
-def lost(table: Table, document: str | bytes, row: dict[str, Any]) -> list[str]:
+def lost(
+    table: Table, document: str | bytes, row: dict[str, Any], personal: frozenset[str] = frozenset()
+) -> list[str]:
     """Places of a document whose value is neither in its column of ``row`` nor under its key in an extra column.
 
-    Personal columns are left out.
+    Personal columns, and keys that are ``personal``, are left out.
     """
     received = exact(document)
     extra = exact(row["extra"]) if row["extra"] is not None else {}
@@ -106,7 +108,7 @@ def lost(table: Table, document: str | bytes, row: dict[str, Any]) -> list[str]:
         for key, item in value.items():
             here = (*path, key)
             there = rest.get(key, ...) if isinstance(rest, dict) else ...
-            if len(here) == 1 and key in ENVELOPE:
+            if (len(here) == 1 and key in ENVELOPE) or key in personal:
                 continue
             if here in columns:
                 column = columns[here]

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from curation.repair import evidence, rules
+from curation.repair.page import documentation_page, rule_meanings
 from curation.repair.rules import RuleError, make_rule, ordered
 from schemas import table
 from schemas.published import IMAGE_RESOURCES
+from tests.conftest import REPOSITORY
 
 
 def rule(name: str, **changed: Any) -> Any:
@@ -92,3 +94,8 @@ def test_rules_that_share_no_cell_need_no_order() -> None:
 def test_what_is_no_rule(changed: dict[str, Any], expected: str) -> None:
     with pytest.raises(RuleError, match=expected):
         rule("a", **changed)
+
+
+def test_the_page_on_rules_is_up_to_date() -> None:
+    assert (REPOSITORY / "docs/repairs.md").read_text() == documentation_page()
+    assert list(rule_meanings()) == sorted(one.id for one in rules())
