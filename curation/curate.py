@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from curation.deduplicate import Decision, Fate
 from curation.describe import describe
 from curation.gate import Coverage, compare, measure
+from curation.index.index import Index
 from curation.pseudonyms import Pseudonyms
 from curation.repair import rules_digest, summarize
 from curation.resource import Curated, curate_resource, require
@@ -64,6 +65,7 @@ def curate(
     out: Path,
     *,
     pseudonyms: Pseudonyms | None = None,
+    index: Index | None = None,
     accept_coverage: bool = False,
     on_stage: Callable[[str], None] = lambda text: None,
 ) -> CurationReport:
@@ -73,6 +75,7 @@ def curate(
         store: the record store.
         out: a folder; made if missing.
         pseudonyms: what names of raters and serial numbers become; without, their columns are empty.
+        index: of public images; without, nothing is said of who is public.
         accept_coverage: replace what is there even by much less.
         on_stage: told what begins.
 
@@ -91,6 +94,7 @@ def curate(
         store,
         staging,
         pseudonyms=pseudonyms,
+        index=index,
         before=before,
         accept_coverage=accept_coverage,
         on_stage=on_stage,
@@ -106,6 +110,7 @@ def stage(
     staging: Path,
     *,
     pseudonyms: Pseudonyms | None = None,
+    index: Index | None = None,
     before: Mapping[str, Any] | None = None,
     accept_coverage: bool = False,
     on_stage: Callable[[str], None] = lambda text: None,
@@ -116,6 +121,7 @@ def stage(
         store: the record store.
         staging: a folder; made if missing.
         pseudonyms: what names of raters and serial numbers become; without, their columns are empty.
+        index: of public images; without, nothing is said of who is public.
         before: what ``snapshot.json`` of the version published last says.
         accept_coverage: publish even if much less is covered than before.
         on_stage: told what begins.
@@ -127,7 +133,7 @@ def stage(
     for resource in RESOURCES:
         on_stage(f"{resource}: flatten, validate, deduplicate, repair, write")
         images = {name: curated.checksums for name, curated in done.items()}
-        done[resource] = curate_resource(store, resource, staging, pseudonyms, images)
+        done[resource] = curate_resource(store, resource, staging, pseudonyms, index, images)
     on_stage("ledgers")
     ledgers = {name: pa.concat_tables(curated.ledgers[name] for curated in done.values()) for name in LEDGERS}
     for name, ledger in ledgers.items():
@@ -138,7 +144,7 @@ def stage(
     coverage = measure(staging, ledgers)
     describe(staging)
     files = sorted(str(path.relative_to(staging)) for path in staging.rglob("*") if path.is_file())
-    snapshot = _snapshot(done, coverage, pseudonyms, staging, files)
+    snapshot = _snapshot(done, coverage, pseudonyms, index, staging, files)
     if before and not accept_coverage:
         compare(snapshot, before, staging, ledgers["quarantine"])
     (staging / "snapshot.json").write_bytes(to_json(snapshot))
@@ -163,6 +169,7 @@ def _snapshot(
     done: Mapping[str, Curated],
     coverage: Coverage,
     pseudonyms: Pseudonyms | None,
+    index: Index | None,
     staging: Path,
     files: list[str],
 ) -> dict[str, Any]:
@@ -175,11 +182,13 @@ def _snapshot(
         "coverage": coverage,
         "readings": {resource: dict(sorted(curated.readings.items())) for resource, curated in done.items()},
         **summarize({name: done[name].tallies for name in IMAGE_RESOURCES}),
+        "public": {name: done[name].public for name in IMAGE_RESOURCES} if index is not None else {},
         "agreement": done["rating"].agreement,
         "versions": {
             "mriqc-snapshot": version("mriqc-snapshot"),
             "dictionary": dictionary_digest(),
             "rules": rules_digest(),
+            "index": index.digest if index is not None else None,
             # Tells two keys apart, and says nothing of them.
             "pseudonyms": pseudonyms.fingerprint if pseudonyms else None,
             "bids": schema_version(),  # whose descriptions dictionary/ has

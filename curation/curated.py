@@ -12,6 +12,7 @@ from curation.deduplicate import Decision, Repeats, count_similar
 from curation.deduplicate.similar import ACQUISITION_KEY
 from curation.flags import flag
 from curation.harmonise import harmonise
+from curation.match.public import PUBLIC_COLUMNS, PublicImages, disagreements
 from curation.repair import Repaired, repair, rules
 from curation.tables import gather
 from curation.typed import ASIDES
@@ -26,7 +27,8 @@ def curated_rows(
     paths: Sequence[Path],
     decision: Decision,
     repeats: Repeats,
-    on_repaired: Callable[[Repaired], None],
+    public: PublicImages | None,
+    on_chunk: Callable[[Repaired, pa.Table | None], None],
 ) -> Iterator[pa.Table]:
     """The rows of a curated table, in chunks: repaired, with harmonised columns, counts and flags.
 
@@ -36,23 +38,41 @@ def curated_rows(
         paths: typed columns, a file a part.
         decision: what became of the records.
         repeats: how they compare.
-        on_repaired: told what the repair of each chunk did.
+        public: the public copies of the table's images; ``None`` if no index was asked.
+        on_chunk: told what the repair of each chunk did, and where it is not what sidecars say.
     """
     added = _by_image(resource, paths, decision, repeats)
     asked = [column.name for column in table(resource).columns if column.personal != "dropped"]
     start = 0
     for chunk in gather(paths, decision.curated, ["created", "record_id", *asked, ASIDES]):
-        repaired = repair(resource, chunk.drop_columns([ASIDES]), chunk.column(ASIDES), rules())
+        given = public.given.slice(start, len(chunk)) if public else None
+        repaired = repair(resource, chunk.drop_columns([ASIDES]), chunk.column(ASIDES), rules(), given)
         harmonised = harmonise(resource, repaired.rows)
         columns = {
             "md5sum" if name == "provenance_md5sum" else name: repaired.rows.column(name)
             for name in repaired.rows.column_names
         }
         columns |= {name: values.slice(start, len(chunk)) for name, values in added.items()}
-        columns |= harmonised | {"flags": flag(resource, repaired, harmonised)}
-        on_repaired(repaired)
+        found, disagreeing = {}, None
+        if public is not None and given is not None:
+            differs, disagreeing = disagreements(resource, repaired, given)
+            found = {
+                "sidecar_mismatch": differs,
+                "modality_mismatch": public.mismatch[start : start + len(chunk)],
+            }
+        columns |= _public_columns(public, start, len(chunk))
+        columns |= harmonised | {"flags": flag(resource, repaired, harmonised, found)}
+        on_chunk(repaired, disagreeing)
         start += len(chunk)
         yield pa.table([columns[name] for name in published.names], names=published.names)
+
+
+def _public_columns(
+    public: PublicImages | None, start: int, rows: int
+) -> dict[str, pa.Array | pa.ChunkedArray]:
+    if public is None:
+        return {name: pa.nulls(rows) for name in PUBLIC_COLUMNS}
+    return {name: column.slice(start, rows) for name, column in public.columns.items()}
 
 
 def _by_image(

@@ -16,19 +16,26 @@ from schemas.dictionary import Resource
 TR_SECONDS, TR_SHARE = 0.001, 0.01
 """How far the two repetition times may differ: headers hold single precision, sidecars are rounded to milliseconds."""
 
+_ECHO_TIME, _REPETITION_TIME = "echo-time-milliseconds", "repetition-time-milliseconds"
 _LEFT = ("formula_text", "unreadable_acquisition")
 
 
-def flag(resource: Resource, repaired: Repaired, harmonised: Mapping[str, pa.Array]) -> pa.Array:
+def flag(
+    resource: Resource,
+    repaired: Repaired,
+    harmonised: Mapping[str, pa.Array],
+    others: Mapping[str, np.ndarray] | None = None,
+) -> pa.Array:
     """The flags of rows of one resource, one text a row: sorted names with a blank between two; missing for none.
 
     Args:
         resource: whose rows they are.
         repaired: the rows after repairs, and what these left.
         harmonised: the harmonised columns, by name.
+        others: flags that were found elsewhere, to the rows that have them.
     """
     found: dict[str, np.ndarray] = {}
-    for name, which in _found(resource, repaired, harmonised):
+    for name, which in (*_found(resource, repaired, harmonised), *(others or {}).items()):
         found[name] = found[name] | which if name in found else which
     texts = np.full(len(repaired.rows), "", dtype=object)
     for name in sorted(found):
@@ -53,8 +60,23 @@ def _found(
     if resource == "bold":
         yield "tr_mismatch", _differ(_numbers(rows, "spacing_tr"), _numbers(rows, "bids_meta_RepetitionTime"))
     yield "undecidable_value", repaired.undecided
+    yield "repetition_time_doubtful", _doubtful(resource, repaired)
     yield from _left(repaired)
     yield from _of_scanner(rows, harmonised)
+
+
+def _doubtful(resource: Resource, repaired: Repaired) -> np.ndarray:
+    """Where the echo time was in milliseconds, and the repetition time may be, too: read so, it is still the longer."""
+    which = np.zeros(len(repaired.rows), dtype=bool)
+    if resource == "bold":
+        return which  # the header tells
+    which[repaired.by_rule.get(_ECHO_TIME, {}).get("bids_meta_EchoTime", [])] = True
+    which[repaired.by_rule.get(_REPETITION_TIME, {}).get("bids_meta_RepetitionTime", [])] = False
+    echo, repetition = (
+        _numbers(repaired.rows, f"bids_meta_{name}") for name in ("EchoTime", "RepetitionTime")
+    )
+    with np.errstate(invalid="ignore"):
+        return which & (repetition / 1000 > echo)
 
 
 def _left(repaired: Repaired) -> Iterator[tuple[str, np.ndarray]]:

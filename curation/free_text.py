@@ -11,6 +11,7 @@ nothing behind that a rule would take for personal: removing twice changes nothi
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import date
@@ -48,6 +49,25 @@ _NOT_NAMES = """
 """
 NOT_NAMES = frozenset(_NOT_NAMES.split())
 """What stands where a name could and is none, in lower case; else a person called Rest would cost all rest."""
+
+REMOVED = re.compile(r"\[[\w -]{2,30} removed\]")
+"""What stands where something was removed."""
+
+_ESCAPES = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
+
+
+def unescaped(text: str) -> str:
+    """``text`` with JSON's escapes read, as in a comment that is itself JSON; those that JSON needs stay."""
+    return _ESCAPES.sub(_read_escapes, text) if "\\u" in text else text
+
+
+def _read_escapes(found: re.Match[str]) -> str:
+    read = str(json.loads(f'"{found[0]}"'))
+    plain = not any(
+        character in '"\\' or character < " " or "\ud800" <= character <= "\udfff" for character in read
+    )
+    return read if plain else found[0]
+
 
 # --- the words of patterns -----------------------------------------------------------------------------------
 

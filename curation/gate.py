@@ -125,6 +125,7 @@ def compare(
         LawBroken: a table shrank, a column emptied, or many more records are kept out; the message has all of it.
     """
     found = [
+        *_other_key(snapshot, before),
         *_shrunk(snapshot, before),
         *_emptied(snapshot, before, staging),
         *_kept_out(snapshot, before, quarantine),
@@ -135,6 +136,16 @@ def compare(
             + "; ".join(found)
             + ". Nothing was published. If this is meant, "
             "run the command again with --accept-coverage"
+        )
+
+
+def _other_key(snapshot: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+    then, now = (said.get("versions", {}).get("pseudonyms") for said in (before, snapshot))
+    if then is not None and then != now:
+        made = "without a key" if now is None else f"with that of {now}"
+        yield (
+            f"pseudonyms were made with the key of fingerprint {then}, and now {made}: every rater and scanner would "
+            "be called otherwise"
         )
 
 

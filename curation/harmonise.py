@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.deduplicate import parse_version
+from curation.free_text import REMOVED
 from curation.repair.evidence import GYROMAGNETIC_RATIO
 from schemas.dictionary import Resource
 from schemas.vocabularies import manufacturer, nominal_field, scanner
@@ -60,7 +61,7 @@ def harmonise(resource: Resource, rows: pa.Table) -> dict[str, pa.Array]:
 
 def task(text: str) -> str | None:
     """A task's label or name in lower case, letters and digits only; the names of resting states are ``rest``."""
-    label = _NOT_ALPHANUMERIC.sub("", text.lower())
+    label = _NOT_ALPHANUMERIC.sub("", REMOVED.sub("", text).lower())
     return "rest" if label in _RESTING else label or None
 
 
@@ -78,7 +79,7 @@ def _field(rows: pa.Table) -> pa.Array:
     """What the record says, what the frequency says, what the model says: the first that says something."""
     received = rows.column("bids_meta_MagneticFieldStrength")
     return pc.if_else(
-        received.is_valid(),
+        pc.is_finite(received).fill_null(False),
         _mapped(received, nominal_field, pa.float64()),
         pc.coalesce(
             field_of_frequency(rows.column("bids_meta_ImagingFrequency")),
@@ -102,8 +103,7 @@ def _mapped(
     column: pa.ChunkedArray, function: Callable[[Any], Any], kind: pa.DataType | None = None
 ) -> pa.Array:
     """A function of every value, called once for each distinct one."""
-    array = column.combine_chunks()
-    encoded = (array.chunk(0) if isinstance(array, pa.ChunkedArray) else array).dictionary_encode()
+    encoded = column.combine_chunks().dictionary_encode()
     values = [function(value) for value in encoded.dictionary.to_pylist()]
     return pa.array(values, kind or pa.string()).take(encoded.indices)
 

@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any, Literal, TypeVar
 from unicodedata import combining, normalize
 
-from curation.free_text import NOT_NAMES, PARTICLES, is_hash, scrub
+from curation.free_text import NOT_NAMES, PARTICLES, is_hash, scrub, unescaped
 
 OWN_NAME, OWN_LABEL = "own name", "own label"
 """Rules: what a document says of itself under another key is removed from its texts."""
@@ -37,10 +37,11 @@ Kind = Literal["person", "number", "address", "rest"]
 _KEPT = frozenset({"patientposition", "patientorientation"})
 _WHOLE: dict[Kind, str] = {
     "person": """
-        contact contacts contactinformation contactinfo currentobservertrial distributionname documentauthortrial
-        evaluator experimenter fullname interpretationauthor interpretationrecorder interpretationtranscriber
-        investigator login nurse operator operators orderenteredby person principalinvestigator rater raterid raters
-        responsibleperson reviewer roiinterpreter scannedby technician user verbalsourcetrial""",
+        contact contacts contactinformation contactinfo currentobservertrial distributionname
+        documentauthortrial evaluator experimenter fullname interpretationauthor interpretationrecorder
+        interpretationtranscriber investigator login nurse operator operators orderenteredby participant
+        participants person principalinvestigator rater raterid raters responsibleperson reviewer
+        roiinterpreter scannedby subjects technician user verbalsourcetrial""",
     "number": """
         admissionid cassetteid detectorid deviceid fillerordernumberimagingservicerequest gantryid generatorid
         homecommunityid modifyingdeviceid mrn networkid performedprocedurestepid
@@ -201,6 +202,7 @@ _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _PHRASE = re.compile(r"[,;:()\n]")
 _PARTICLES = frozenset(PARTICLES.split("|"))
 # Labels that say what a session is, not whose; years; fields in tesla.
+_ENTITIES = frozenset({"bids_meta_task_id", "bids_meta_run_id", "bids_meta_acq_id", "bids_meta_TaskName"})
 _GENERIC_LABEL = re.compile(
     r"(?:(?:ses|session|sub|subj|subject|run|rest|retest|task|scan|test|pre|post|visit|time|timepoint|tp|baseline|base|fu|"
     r"followup|week|month|day|year|wave|mri|t1w|t2w|bold|part|phase)[ _-]?[0-9]{1,2}|(?:19|20)[0-9]{2}|[0-9.]+t)\Z"
@@ -254,10 +256,19 @@ def _secrets(kind: Kind | Literal["label"], of_patient: bool, text: str) -> tupl
     return tuple(made.items())
 
 
+def _word_labels(text: str) -> Iterator[str]:
+    """A clear label of five or more letters, without digits: perhaps a name."""
+    label = re.sub(r"\Asub-", "", text, flags=re.IGNORECASE)
+    if len(label) > 4 and label.isalpha() and label.casefold() not in NOT_NAMES:
+        yield label.lower()
+
+
 def _own_parts(kind: Kind | Literal["label"], of_patient: bool, text: str) -> Iterator[tuple[str, str]]:
     has_digit = any(map(str.isdigit, text))
     if kind == "label":
         yield from ((label, OWN_LABEL) for label in _label_parts(text))
+        # People may be labelled by their names; what sessions are called is said of their scans, too.
+        yield from ((label, OWN_LABEL) for label in _word_labels(text) if of_patient)
     elif kind == "address":
         # One word may be anything; "jane.doe" is a name.
         yield from ((part, OWN_NAME) for part in _name_parts(re.split("[@\uff20]", text)[0]) if " " in part)
@@ -342,6 +353,7 @@ class Scrubber:
             return {}
         texts = [cell for cell in cells if type(cell) is str]
         # What JSON escapes is no letter of the word beside it.
+        texts += [unescaped(text) for text in texts if "\\u" in text]
         texts += [_ESCAPED.sub(" ", text) for text in texts if "\\" in text]
         lowered = "\n".join(texts).lower()
         likely = {secret: rule for secret, rule in self.secrets.items() if _anchor(secret) in lowered}
@@ -357,7 +369,7 @@ class Scrubber:
         hashed = hash_id(text)
         if hashed != text:
             self.found.append(f"hashed in {where}")
-            self._remember("label", False, value)
+            self._remember("label", "session" not in where, value)
         return hashed
 
     def tree(self, value: Any, where: str) -> Any:
@@ -392,11 +404,14 @@ class Scrubber:
         return kept
 
     def _text(self, text: str, where: str, release: bool) -> str:
-        text, rules = scrub(text, release)
-        if self._known and not is_hash(text):
+        received = text
+        text, rules = scrub(unescaped(text), release)
+        # A session may be called as its task is.
+        if self._known and not is_hash(text) and where not in _ENTITIES:
             text, rules = self._without_own(text, rules, release)
-        if rules:
-            self.found += [f"{rule} in {where}" for rule in rules]
+        if not rules:
+            return received
+        self.found += [f"{rule} in {where}" for rule in rules]
         return text
 
     def _without_own(self, text: str, rules: tuple[str, ...], release: bool) -> tuple[str, tuple[str, ...]]:

@@ -58,7 +58,7 @@ class Pseudonyms:
 
     @property
     def fingerprint(self) -> str:
-        """Eight hexadecimal digits by which two keys can be told apart, and nothing else be learned of them."""
+        """Eight hexadecimal digits by which two keys can be told apart; guesses at a key can be tried on them."""
         return self._digest("fingerprint")[:8]
 
     def _digest(self, text: str) -> str:

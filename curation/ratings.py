@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.flatten import canonical_json
+from curation.free_text import REMOVED
 from curation.personal import Scrubber
 from schemas import table
 from schemas.published import IMAGE_RESOURCES
@@ -121,7 +122,7 @@ def read_comment(text: str | None) -> Comment:
     if not content:
         return Comment()
     offered = frozenset(artifact_codes())
-    if content.startswith(("[", "{")):
+    if content.startswith(("[", "{")) and REMOVED.match(content) is None:
         codes = _array_of_texts(content)
         if codes is None:
             return Comment(

@@ -22,6 +22,8 @@ from curation.deduplicate import (
     make_ledgers,
 )
 from curation.errors import LawBroken
+from curation.index.index import Index
+from curation.match.public import copies_ledger, find_public, public_coverage
 from curation.pseudonyms import Pseudonyms
 from curation.ratings import agreement, compare, rate
 from curation.repair import Repaired, Tally
@@ -44,6 +46,7 @@ class Curated:
         readings: what was read as another type than it was sent as, in the unique table.
         tallies: what each rule of repair did.
         agreement: of ratings, how raters agree.
+        public: of images, how many are public, by dataset and year.
     """
 
     decision: Decision
@@ -51,6 +54,7 @@ class Curated:
     readings: Counter[str] = field(default_factory=Counter)
     tallies: dict[str, Tally] = field(default_factory=dict)
     agreement: dict[str, Any] = field(default_factory=dict)
+    public: dict[str, Any] = field(default_factory=dict)
 
     @property
     def checksums(self) -> pa.ChunkedArray:
@@ -65,6 +69,7 @@ def curate_resource(
     resource: Resource,
     staging: Path,
     pseudonyms: Pseudonyms | None,
+    index: Index | None,
     images: Mapping[str, pa.ChunkedArray],
 ) -> Curated:
     """Write the tables of one resource, and return its rows of the ledgers.
@@ -74,6 +79,7 @@ def curate_resource(
         resource: which.
         staging: where the tables are written.
         pseudonyms: what names of raters and serial numbers become; without, their columns are empty.
+        index: of public images; ``None`` if there is none to ask.
         images: of ratings, the checksums of the image tables by name.
     """
     parts = store.parts(resource)
@@ -84,13 +90,20 @@ def curate_resource(
     require(decision.received == sealed, f"{resource}: {sealed} records sealed, {decision.received} typed")
     curated = Curated(decision, {"scrubbed": count_scrubbed(resource, paths, decision)})
     if resource in IMAGE_RESOURCES:
-        _write_images(resource, paths, curated, staging)
+        _write_images(resource, paths, curated, staging, pseudonyms, index)
     else:
         _write_ratings(resource, paths, curated, staging, images)
     return curated
 
 
-def _write_images(resource: Resource, paths: Sequence[Path], curated: Curated, staging: Path) -> None:
+def _write_images(
+    resource: Resource,
+    paths: Sequence[Path],
+    curated: Curated,
+    staging: Path,
+    pseudonyms: Pseudonyms | None,
+    index: Index | None,
+) -> None:
     decision, published = curated.decision, published_table(resource)
     columns = [received_name(resource, column) for column in published.columns]
     chunks = (
@@ -100,17 +113,29 @@ def _write_images(resource: Resource, paths: Sequence[Path], curated: Curated, s
     _write(published, chunks, staging, expected=len(decision.unique))
     repeats = compare_repeats(paths, decision, [column.name for column in table(resource).iqms])
     better = published_table(f"{resource}_curated")
-    repairs = [published_table("repairs").arrow_schema.empty_table()]
+    repairs, differing = [_empty("repairs")], [_empty("disagreements")]
+    best = decision.records[decision.records["best"] == decision.records.index]
+    checksums, ids = (
+        pa.chunked_array([best[name].to_numpy(object)], pa.string()) for name in ("md5sum", "record_id")
+    )
+    public = find_public(resource, checksums, index, pseudonyms) if index is not None else None
+    curated.ledgers["matches"] = (
+        copies_ledger(resource, public, ids, checksums) if public else _empty("matches")
+    )
+    curated.public = public_coverage(best["created"], public) if public else {}
 
-    def note(repaired: Repaired) -> None:
+    def note(repaired: Repaired, disagreeing: pa.Table | None) -> None:
         repairs.append(repaired.ledger)
+        if disagreeing is not None:
+            differing.append(disagreeing)
         for rule, tally in repaired.tallies.items():
             curated.tallies[rule] = curated.tallies.get(rule, Tally()) + tally
 
-    rows = curated_rows(resource, better, paths, decision, repeats, note)
+    rows = curated_rows(resource, better, paths, decision, repeats, public, note)
     _write(better, rows, staging, expected=len(decision.unique))
     records, quarantine = make_ledgers(resource, decision, repeats)
     curated.ledgers |= {"records": records, "quarantine": quarantine, "repairs": pa.concat_tables(repairs)}
+    curated.ledgers["disagreements"] = pa.concat_tables(differing)
 
 
 def _write_ratings(
@@ -137,7 +162,11 @@ def _write_ratings(
         _write(published, iter([]), staging, expected=0)
     records, quarantine = make_ledgers(resource, decision, None)
     curated.ledgers |= {"records": records, "quarantine": quarantine}
-    curated.ledgers["repairs"] = published_table("repairs").arrow_schema.empty_table()
+    curated.ledgers |= {name: _empty(name) for name in ("repairs", "matches", "disagreements")}
+
+
+def _empty(name: str) -> pa.Table:
+    return published_table(name).arrow_schema.empty_table()
 
 
 def _decide(

@@ -19,10 +19,9 @@ import pyarrow.parquet as pq
 from dask.delayed import delayed
 
 from curation.errors import StoreCorrupted
-from curation.flatten import flat_schema, flatten
+from curation.flatten import ASIDES_TYPE, asides_array, flat_schema, flatten
 from curation.objectid import is_object_id
 from curation.pseudonyms import Pseudonyms
-from curation.repair import ASIDES_TYPE, asides_array
 from curation.store import Part, RecordStore
 from curation.store.files import move_into_place
 from curation.validate import FAULTS_TYPE, broken_rules, faults_array
@@ -49,7 +48,7 @@ KEY_FIELDS = [
 ]
 _MADE_WITH = {
     "curation": ("free_text.py", "objectid.py", "personal.py", "pseudonyms.py", "typed.py", "validate.py"),
-    "curation.flatten": ("cells.py", "dates.py", "documents.py", "flatten.py"),
+    "curation.flatten": ("asides.py", "cells.py", "dates.py", "documents.py", "flatten.py"),
     "schemas": ("dictionary.py", "published.py", "spellings.py", "validation.py"),
 }
 # Documents validated and written at a time: as many as a walk of the pull brings at the most.
@@ -96,9 +95,10 @@ def make_typed(
     if todo:
         next(iter(todo)).parent.mkdir(parents=True, exist_ok=True)
         dask.compute(*(delayed(_make_one)(resource, part, path, pseudonyms) for path, part in todo.items()))
-    wanted = {path.name for path in paths}
+    # Those of another key stay: whoever curates without the night's key does not cost the night its own.
+    wanted = {path.stem.rpartition("-")[0] for path in paths}
     for stale in paths[0].parent.glob("*.parquet") if paths else ():
-        if stale.name not in wanted:
+        if stale.stem.rpartition("-")[0] not in wanted:
             stale.unlink()
     return paths
 

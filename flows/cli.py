@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from curation import errors
+from flows.indexing import index_app
 from flows.settings import Settings, load_settings
 
 EXIT_CODES: dict[type[errors.SnapshotError], int] = {
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.add_typer(index_app, name="index")
 console = Console()
 
 ApiUrl = Annotated[
@@ -42,6 +44,12 @@ Store = Annotated[
 ]
 Dataset = Annotated[
     Path | None, typer.Option("--dataset", help="Folder of the DataLad dataset.", show_default=False)
+]
+IndexPath = Annotated[
+    Path | None,
+    typer.Option(
+        "--index", help="Folder of the index of public images; without, none is asked.", show_default=False
+    ),
 ]
 Resources = Annotated[
     list[str] | None,
@@ -148,17 +156,18 @@ def verify(
 def curate(
     out: Annotated[Path, typer.Option("--out", help="Folder for the tables.")],
     store: Store = None,
+    index: IndexPath = None,
     accept_coverage: AcceptCoverage = False,
     as_json: AsJson = False,
 ) -> None:
     """Make all tables from the record store in a plain folder; no network, no DataLad."""
-    from curation.pseudonyms import KEY_VARIABLE, Pseudonyms
-
     from curation.curate import curate as run_curate
+    from curation.index.index import existing_index
+    from curation.pseudonyms import KEY_VARIABLE, Pseudonyms
     from curation.store import RecordStore
 
     _plain_logs()
-    settings = load_settings(store=store)
+    settings = load_settings(store=store, index=index)
     pseudonyms = Pseudonyms.from_environment()
     if pseudonyms is None:
         _say(f"{KEY_VARIABLE} is not set: names of raters and serial numbers of scanners are left empty")
@@ -167,7 +176,12 @@ def curate(
         raise errors.UsageError(f"{out}: inside the record store, which is private; choose another --out")
     with record_store.lock():
         report = run_curate(
-            record_store, out, pseudonyms=pseudonyms, accept_coverage=accept_coverage, on_stage=_say
+            record_store,
+            out,
+            pseudonyms=pseudonyms,
+            index=existing_index(settings.index),
+            accept_coverage=accept_coverage,
+            on_stage=_say,
         )
     _print_snapshot(report.snapshot, as_json)
     _say(f"tables are in {out}")
@@ -178,6 +192,7 @@ def nightly(
     api_url: ApiUrl = None,
     store: Store = None,
     dataset: Dataset = None,
+    index: IndexPath = None,
     more: MoreResources = None,
     resource: Resources = None,
     connections: Connections = None,
@@ -190,6 +205,7 @@ def nightly(
         api_url=api_url,
         store=store,
         dataset=dataset,
+        index=index,
         resources=_several(resource, more),
         connections=connections,
         rate=rate,

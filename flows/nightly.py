@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -38,6 +39,7 @@ from prefect.runtime import flow_run
 from prefect.tasks import Task
 
 from curation.errors import ServiceUnavailable, SnapshotError
+from curation.index.index import existing_index
 from curation.pseudonyms import required_pseudonyms
 from curation.publish import PublishReport, SnapshotDataset, publish
 from curation.pull import PullReport, ResourcePull, ResourceReport, pull_run
@@ -118,14 +120,22 @@ async def settle_counts(work: ResourcePull, resource: str) -> ResourceReport:
 
 @task(task_run_name="curate and commit", cache_policy=NO_CACHE, persist_result=False)
 async def curate_and_commit(
-    store: RecordStore, dataset: SnapshotDataset, *, accept_coverage: bool
+    store: RecordStore, dataset: SnapshotDataset, index: Path | None, *, accept_coverage: bool
 ) -> PublishReport:
     """Make the tables from the record store and commit them if they changed."""
     logger = get_run_logger()
     # Read here, as arguments of tasks and flows are Prefect's to show.
     key = required_pseudonyms()
     report = await in_thread(
-        partial(publish, store, dataset, key, accept_coverage=accept_coverage, on_stage=logger.info)
+        partial(
+            publish,
+            store,
+            dataset,
+            key,
+            existing_index(index),
+            accept_coverage=accept_coverage,
+            on_stage=logger.info,
+        )
     )
     for expectation in report.snapshot["expectations"]:
         logger.warning("%s", expectation)
@@ -151,7 +161,9 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
             locks.enter_context(store.lock())
             await in_thread(dataset.prepare)
             pulled = await _pull(settings, store)
-            published = await curate_and_commit(store, dataset, accept_coverage=settings.accept_coverage)
+            published = await curate_and_commit(
+                store, dataset, settings.index, accept_coverage=settings.accept_coverage
+            )
         await _keep_counts(pulled, published)
     finally:
         await _let_server_record()
@@ -221,6 +233,7 @@ def nightly(settings: Settings) -> NightReport:
     """Run one night to its end; see :func:`nightly_flow` for what it raises."""
     # Before Prefect's server starts, which takes its time.
     required_pseudonyms()
+    existing_index(settings.index)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_trace)
     watch_embedded_server()

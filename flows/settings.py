@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     api_url: str = Field("https://mriqc.nimh.nih.gov/api/v1", description="Base address of the Web-API.")
     store: Path = Field(Path("snapshots/store"), description="Folder of the record store (private).")
     dataset: Path = Field(Path("snapshots/mriqc-snapshot"), description="Folder of the DataLad dataset.")
+    index: Path | None = Field(
+        None, description="Folder of the index of public images; none is asked without."
+    )
     resources: tuple[str, ...] = Field(RESOURCES, description="Resources to pull.")
     connections: PositiveInt = Field(4, description="Requests under way at once.")
     rate: float | None = Field(None, ge=0, description="Requests begun a second; 0 is no limit.")

@@ -30,7 +30,9 @@ def pull_table(report: PullReport) -> Table:
 def snapshot_tables(snapshot: dict[str, Any]) -> list[Table]:
     """All that a person wants to see of a night's tables."""
     agreement = agreement_table(snapshot)
-    return [snapshot_table(snapshot), repair_table(snapshot), *([agreement] if agreement else [])]
+    public = public_table(snapshot)
+    tables = [snapshot_table(snapshot), public, repair_table(snapshot), agreement]
+    return [table for table in tables if table is not None]
 
 
 def snapshot_table(snapshot: dict[str, Any]) -> Table:
@@ -93,3 +95,42 @@ def agreement_table(snapshot: dict[str, Any]) -> Table | None:
     for row in found["by_raters"]:
         table.add_row(*(f"{row[name]:,}" for name in names))
     return table
+
+
+MOST_DATASETS = 10
+"""Datasets that a summary names; ``snapshot.json`` has all."""
+
+
+def public_table(snapshot: dict[str, Any]) -> Table | None:
+    """How many images are public: by table, by year, by dataset; nothing where no index was asked."""
+    found = snapshot["public"]
+    if not found:
+        return None
+    table = Table(title="Images that are public", box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("")
+    for name in ("images", "public", "share"):
+        table.add_column(name, justify="right")
+    years: dict[str, list[int]] = {}
+    datasets: dict[str, int] = {}
+    for name, counts in found.items():
+        _share_row(table, name, counts["images"], counts["public"])
+        for year, both in counts["by_year"].items():
+            years.setdefault(year, [0, 0])
+            years[year] = [years[year][0] + both["images"], years[year][1] + both["public"]]
+        for dataset, count in counts["by_dataset"].items():
+            datasets[dataset] = datasets.get(dataset, 0) + count
+    table.add_section()
+    for year, (images, public) in sorted(years.items()):
+        _share_row(table, f"created {year}", images, public)
+    table.add_section()
+    largest = sorted(datasets.items(), key=lambda one: (-one[1], one[0]))
+    for dataset, count in largest[:MOST_DATASETS]:
+        table.add_row(dataset, "", f"{count:,}", "")
+    if len(largest) > MOST_DATASETS:
+        rest = sum(count for _, count in largest[MOST_DATASETS:])
+        table.add_row(f"{len(largest) - MOST_DATASETS:,} other datasets", "", f"{rest:,}", "")
+    return table
+
+
+def _share_row(table: Table, name: str, images: int, public: int) -> None:
+    table.add_row(name, f"{images:,}", f"{public:,}", f"{public / images:.1%}" if images else "")

@@ -15,13 +15,16 @@ from schemas.dictionary import RESOURCES, Column, Resource, make_column, read_ya
 IMAGE_RESOURCES: tuple[Resource, ...] = tuple(name for name in RESOURCES if name != "rating")
 UNIQUE_TABLES: tuple[str, ...] = RESOURCES
 CURATED_TABLES: tuple[str, ...] = tuple(f"{name}_curated" for name in IMAGE_RESOURCES)
-LEDGERS: tuple[str, ...] = ("records", "quarantine", "repairs", "scrubbed")
+LEDGERS: tuple[str, ...] = (
+    "records", "quarantine", "repairs", "matches", "disagreements", "scrubbed",
+)  # fmt: skip
 TABLES: tuple[str, ...] = (*UNIQUE_TABLES, *CURATED_TABLES, *LEDGERS)
 """Every published table, by name."""
 
 # The order of the table of 2019.
 _RATING_ORDER = ("md5sum", "rating", "created", "updated", "name", "comment")
 _LEDGER_KEYS = {"records": ("resource", "record_id"), "repairs": ("resource", "record_id", "column")}
+_LEDGER_KEYS["disagreements"] = _LEDGER_KEYS["repairs"]
 _LEDGER_KEYS["scrubbed"] = ("resource", "rule", "column")
 
 

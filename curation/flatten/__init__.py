@@ -1,5 +1,6 @@
 """Stage 2, flatten: documents to typed columns."""
 
+from curation.flatten.asides import ASIDES_TYPE, asides_array
 from curation.flatten.documents import KEY_TWICE, NOT_JSON, TOO_DEEP, canonical_json, parse_document
 from curation.flatten.flatten import (
     AS_TEXT,
@@ -15,6 +16,7 @@ from curation.flatten.flatten import (
 )
 
 __all__ = [
+    "ASIDES_TYPE",
     "AS_TEXT",
     "FORMULA",
     "KEY_TWICE",
@@ -26,6 +28,7 @@ __all__ = [
     "Aside",
     "Fault",
     "Flattened",
+    "asides_array",
     "canonical_json",
     "flat_schema",
     "flatten",

@@ -248,7 +248,8 @@ class _Flattener:
         if kind != column.type:
             self.readings.append(f"{kind} read as {column.type} in {column.name}")
             if kind == "text":
-                self._note(column.name, key, AS_TEXT, value)
+                # The cell holds it as a number or truth value; its digits are not searched.
+                self.asides.append(Aside(column.name, key, AS_TEXT, canonical_json(value)))
 
     def _note(self, column: str, key: str, why: str, value: Any) -> None:
         counted = len(self._scrubber.found)

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from curation.curate import stage
+from curation.index.index import Index
 from curation.pseudonyms import Pseudonyms
 from curation.publish.dataset import PUBLISHED, SnapshotDataset
 from curation.store import RecordStore
@@ -38,6 +39,7 @@ def publish(
     store: RecordStore,
     dataset: SnapshotDataset,
     pseudonyms: Pseudonyms,
+    index: Index | None = None,
     *,
     accept_coverage: bool = False,
     on_stage: Callable[[str], None] = lambda text: None,
@@ -50,6 +52,7 @@ def publish(
         store: the record store.
         dataset: what the tables are committed to.
         pseudonyms: what names of raters and serial numbers become.
+        index: of public images; without, nothing is said of who is public.
         accept_coverage: commit even if much less is covered than by the last commit.
         on_stage: told what begins.
 
@@ -63,6 +66,7 @@ def publish(
         store,
         dataset.staging,
         pseudonyms=pseudonyms,
+        index=index,
         before=before,
         accept_coverage=accept_coverage,
         on_stage=on_stage,

@@ -14,14 +14,6 @@ from curation.flatten import AS_TEXT, Aside
 from schemas import Column, table
 from schemas.dictionary import Resource
 
-ASIDES_TYPE = pa.list_(pa.struct([(name, pa.string()) for name in ("column", "key", "why", "value")]))
-"""How asides are kept beside typed columns; a missing list is none."""
-
-
-def asides_array(asides: Sequence[Sequence[Aside]]) -> pa.Array:
-    """Asides as a column, a row a record."""
-    return pa.array([[vars(one) for one in found] or None for found in asides], ASIDES_TYPE)
-
 
 class Cells:
     """Columns of some rows of one resource, as arrays that can be changed.
@@ -30,6 +22,7 @@ class Cells:
         resource: whose rows they are.
         rows: columns of the dictionary's names, and ``created``.
         asides: of each row; type ``ASIDES_TYPE``.
+        given: what the sidecar of each row's public image says: columns of the dictionary's names, ``sidecar_path``.
 
     A number that was sent as text is not in its cell at first, as it was not received as one.
 
@@ -38,8 +31,12 @@ class Cells:
         asides: column to row to what was received for the cell.
     """
 
-    def __init__(self, resource: Resource, rows: pa.Table, asides: pa.ChunkedArray) -> None:
+    def __init__(
+        self, resource: Resource, rows: pa.Table, asides: pa.ChunkedArray, given: pa.Table | None = None
+    ) -> None:
         self.resource = resource
+        self._given = given
+        self._said: dict[str, np.ndarray] = {}
         self._rows = rows
         self._columns = {column.name: column for column in table(resource).columns}
         self._arrays: dict[str, np.ndarray] = {}
@@ -79,6 +76,20 @@ class Cells:
         return (
             np.isnan(values) if self.is_number(name) else np.array([value is None for value in values], bool)
         )
+
+    def given(self, name: str) -> np.ndarray | None:
+        """What sidecars of public images say of a column; ``None`` where there are no such images at all."""
+        if self._given is None or name not in self._given.column_names:
+            return None
+        if name not in self._said:
+            column = self._given.column(name)
+            number = name in self._columns and self.is_number(name)
+            self._said[name] = (
+                column.cast(pa.float64()).to_numpy()
+                if number
+                else np.array([*column.to_pylist(), None], dtype=object)[:-1]
+            )
+        return self._said[name]
 
     def put(self, name: str, places: np.ndarray, values: Sequence[Any]) -> None:
         """Change some cells; ``None`` empties one."""

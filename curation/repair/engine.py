@@ -18,6 +18,8 @@ from curation.repair.rules import CONFIDENCES, Confidence, Evidence, Rule
 from schemas.dictionary import Resource
 from schemas.published import published_table
 
+FILLING = "public-sidecar"
+"""The rule that fills what was not received; its results are no evidence about what was."""
 NEAR_SECONDS, NEAR_SHARE = 0.001, 0.01
 """How far a result may be from the column it has to agree with: headers hold single precision, sidecars are rounded."""
 _FROM_TO = re.compile(r"([a-z])(?:\W*|\s+to\s+)([a-z])\Z")
@@ -70,6 +72,7 @@ class Repaired:
     Attributes:
         rows: the rows that were given, with repaired cells.
         ledger: rows of ``audit/repairs``, in the order of the rows and their columns.
+        by_rule: of each rule, the rows of the cells that it changed, by column.
         undecided: which rows have a cell that was left empty.
         left: what was received for cells and is in none, by column and row.
         tallies: what each rule did.
@@ -77,12 +80,19 @@ class Repaired:
 
     rows: pa.Table
     ledger: pa.Table
+    by_rule: dict[str, dict[str, list[int]]]
     undecided: np.ndarray
     left: dict[str, dict[int, list[Aside]]]
     tallies: dict[str, Tally]
 
 
-def repair(resource: Resource, rows: pa.Table, asides: pa.ChunkedArray, rules: Sequence[Rule]) -> Repaired:
+def repair(
+    resource: Resource,
+    rows: pa.Table,
+    asides: pa.ChunkedArray,
+    rules: Sequence[Rule],
+    given: pa.Table | None = None,
+) -> Repaired:
     """Apply rules, in the order given, to rows of one resource.
 
     Args:
@@ -90,8 +100,9 @@ def repair(resource: Resource, rows: pa.Table, asides: pa.ChunkedArray, rules: S
         rows: columns of the dictionary's names, ``created``, ``record_id`` and the checksum as ``provenance_md5sum``.
         asides: what was received for their cells otherwise than these hold it.
         rules: of :func:`curation.repair.rules.rules`.
+        given: what the sidecars of public images say of the rows; ``None`` if no images were matched.
     """
-    cells = Cells(resource, rows, asides)
+    cells = Cells(resource, rows, asides, given)
     run = _Run(resource, cells)
     for rule in rules:
         for name in rule.columns.get(resource, ()):
@@ -105,7 +116,11 @@ def repair(resource: Resource, rows: pa.Table, asides: pa.ChunkedArray, rules: S
         name: {place: found for place, found in received.items() if (place, name) not in run.changes}
         for name, received in cells.asides.items()
     }
-    return Repaired(rows, run.ledger(rows), undecided, left, run.tallies)
+    by_rule: dict[str, dict[str, list[int]]] = {}
+    for (place, name), change in run.changes.items():
+        for rule_id in change.rules:
+            by_rule.setdefault(rule_id, {}).setdefault(name, []).append(place)
+    return Repaired(rows, run.ledger(rows), by_rule, undecided, left, run.tallies)
 
 
 class _Run:
@@ -120,6 +135,9 @@ class _Run:
     def apply(self, rule: Rule, name: str) -> None:
         """Apply one rule to one column."""
         places = np.flatnonzero(_candidates(rule, self._cells, name))
+        if rule.when.not_after is not None:
+            changes = (self.changes.get((int(place), name)) for place in places)
+            places = places[[c is None or rule.when.not_after not in c.rules for c in changes]]
         tally = self.tallies.setdefault(rule.id, Tally())
         if rule.one_of is not None:
             before = rule.when.created_before
@@ -128,33 +146,26 @@ class _Run:
         if not len(places):
             return
         tally.looked_at += len(places)
-        received = [self._cells.values(name)[place] for place in places]
-        open_places = list(range(len(places)))
-        refused: set[int] = set()
+        received = self._cells.values(name)[places].tolist()
+        waiting = np.arange(len(places))
+        refused = np.zeros(len(places), dtype=bool)
         for one in rule.evidence:
-            if self._resource not in one.tables or not open_places:
+            if self._resource not in one.tables or not len(waiting):
                 continue
-            asked = places[open_places]
-            answers = self._answers(one, name, asked)
-            fits = self._fits(rule, answers)
-            refused |= {where for where, fit in zip(open_places, fits, strict=True) if not fit}
-            given = [
-                where
-                for where, answer, fit in zip(open_places, answers, fits, strict=True)
-                if answer is not None and fit
-            ]
-            values = dict(zip(open_places, answers, strict=True))
-            for where in given:
-                # What confirms the received value decides, too, and changes nothing.
-                if values[where] != received[where]:
-                    self._change(rule, name, int(places[where]), values[where], one)
-                    tally.repaired += 1
-            open_places = [where for where in open_places if where not in set(given)]
-        tally.out_of_range += len(refused & set(open_places))
+            answers = self._answers(one, name, places[waiting])
+            fits = np.array(self._fits(rule, answers), dtype=bool)
+            refused[waiting[~fits]] = True
+            decided = fits & np.array([answer is not None for answer in answers], dtype=bool)
+            # What confirms the received value decides, too, and changes nothing.
+            differs = [answer != received[where] for answer, where in zip(answers, waiting, strict=True)]
+            changed = np.flatnonzero(decided & np.array(differs, dtype=bool))
+            self._change(rule, name, places[waiting[changed]], [answers[where] for where in changed], one)
+            tally.repaired += len(changed)
+            waiting = waiting[~decided]
+        tally.out_of_range += int(refused[waiting].sum())
         if rule.otherwise == "empty":
-            for where in open_places:
-                self._change(rule, name, int(places[where]), None, None)
-            tally.undecided += len(open_places)
+            self._change(rule, name, places[waiting], [None] * len(waiting), None)
+            tally.undecided += len(waiting)
 
     def _answers(self, one: Evidence, name: str, places: np.ndarray) -> list[Any]:
         values = self._cells.values(name)[places].tolist()
@@ -194,18 +205,21 @@ class _Run:
         low, high = -np.inf if low is None else low, np.inf if high is None else high
         return [answer is None or low <= answer <= high for answer in answers]
 
-    def _change(self, rule: Rule, name: str, place: int, new: Any, one: Evidence | None) -> None:
-        key = (place, name)
-        change = self.changes.get(key)
-        if change is None:
-            change = self.changes[key] = Change(self._received(name, place))
-        change.rules.append(rule.id)
-        if one is None:
-            change.confidence = None
-        elif change.confidence is not None:
-            change.evidence.append(one.name)
-            change.confidence = min(change.confidence, one.confidence, key=CONFIDENCES.index)
-        self._cells.put(name, np.array([place]), [new])
+    def _change(
+        self, rule: Rule, name: str, places: np.ndarray, new: Sequence[Any], one: Evidence | None
+    ) -> None:
+        for place in places.tolist():
+            key = (place, name)
+            change = self.changes.get(key)
+            if change is None:
+                change = self.changes[key] = Change(self._received(name, place))
+            change.rules.append(rule.id)
+            if one is None:
+                change.confidence = None
+            elif change.confidence is not None:
+                change.evidence.append(functions.told_by(self._cells, one, place))
+                change.confidence = min(change.confidence, one.confidence, key=CONFIDENCES.index)
+        self._cells.put(name, places, new)
 
     def _received(self, name: str, place: int) -> str | None:
         """What was received for a cell that no rule has changed yet."""
@@ -269,7 +283,7 @@ def _candidates(rule: Rule, cells: Cells, name: str) -> np.ndarray:
         which &= condition(cells)
         if not which.any():
             break
-    if when.received is None and not when.unlisted:
+    if when.received is None and not when.unlisted and not when.missing:
         which &= ~cells.empty(name)
     return which
 
@@ -281,6 +295,8 @@ def _conditions(rule: Rule, cells: Cells, name: str) -> Iterator[Callable[[Cells
         yield lambda cells: _was_received(cells, name, str(when.received))
     if when.unlisted:
         yield lambda cells: _is_unlisted(cells, name)
+    if when.missing:
+        yield lambda cells: _is_missing(cells, name)
     if when.created_before is not None:
         yield lambda cells: cells.created < when.created_before
     if when.above is not None:
@@ -291,6 +307,19 @@ def _conditions(rule: Rule, cells: Cells, name: str) -> Iterator[Callable[[Cells
         yield lambda cells: cells.values(name) == np.floor(cells.values(name))
     if when.values is not None:
         yield lambda cells: np.isin(cells.values(name), when.values or ())
+
+
+def _is_missing(cells: Cells, name: str) -> np.ndarray:
+    """Empty cells for which nothing at all was received, and of which a sidecar says something."""
+    given = cells.given(name)
+    if given is None:
+        return np.zeros(len(cells), dtype=bool)
+    said = (
+        ~np.isnan(given) if cells.is_number(name) else np.array([value is not None for value in given], bool)
+    )
+    which = said & cells.empty(name)
+    which[list(cells.asides.get(name, ()))] = False
+    return which
 
 
 def _was_received(cells: Cells, name: str, why: str) -> np.ndarray:

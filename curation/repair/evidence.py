@@ -16,6 +16,7 @@ import numpy as np
 from curation.flatten import AS_TEXT, FORMULA, OTHER_KEY, UNREADABLE, Aside
 from curation.flatten.cells import MISFIT, READERS, could_be_formula
 from curation.repair.cells import Cells
+from curation.repair.rules import Evidence
 from schemas.spellings import is_known_spelling
 from schemas.vocabularies import NOMINAL_FIELDS, scanner
 
@@ -25,6 +26,8 @@ FIELD_SHARE = 0.02
 """How far a field computed of the frequency may be from a nominal one: magnets of 1.5 T are run at 1.49 T too."""
 RUN_AT = 2.89
 """Tesla; what Siemens' magnets of nominally 3 T are run at (123.2 MHz), and their headers say."""
+
+_OF_SIDECARS = ("value_in_sidecar", "field_in_sidecar")
 
 Answer = Callable[[Cells, str, Sequence[int]], list[Any]]
 
@@ -56,16 +59,35 @@ def read_under_near_key(cells: Cells, name: str, places: Sequence[int]) -> list[
     answers = []
     for place in places:
         values = (json.loads(one.value) for one in _other_keys(cells, name, place))
-        read = [
-            _read(cells, name, value[0] if type(value) is list and len(value) == 1 else value)
-            for value in values
-        ]
+        read = [_read(cells, name, _only(value)) for value in values]
         answers.append(read[0] if read and all(value == read[0] for value in read) else None)
     return answers
 
 
 def _other_keys(cells: Cells, name: str, place: int) -> list[Aside]:
     return [one for one in cells.asides[name][place] if one.why == OTHER_KEY]
+
+
+def value_in_sidecar(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
+    """What the sidecars that apply to the public image say."""
+    given = cells.given(name)
+    return [None] * len(places) if given is None else given[list(places)].tolist()
+
+
+def field_in_sidecar(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
+    """The field (T) that the public image's sidecars say, if it is cut to the received number."""
+    received = cells.values(name)[list(places)].tolist()
+    said = value_in_sidecar(cells, name, places)
+    return [
+        field if field is not None and field == field and math.floor(field) == cut else None
+        for field, cut in zip(said, received, strict=True)
+    ]
+
+
+def told_by(cells: Cells, one: Evidence, place: int) -> str:
+    """What the ledger says decided: the evidence's name, of sidecars their path."""
+    paths = cells.given("sidecar_path") if one.function in _OF_SIDECARS else None
+    return one.name if paths is None else f"{one.name} {paths[place]}"
 
 
 def is_fraction(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
@@ -114,6 +136,20 @@ def field_of_model(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
     return answers
 
 
+def one_and_a_half(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
+    """1.5 T for a received 1, unless sidecar, frequency or model say another field: then the number is doubtful."""
+    received = cells.values(name)[list(places)].tolist()
+    frequencies = cells.values("bids_meta_ImagingFrequency")[list(places)].tolist()
+    models = cells.values("bids_meta_ManufacturersModelName")[list(places)].tolist()
+    said = value_in_sidecar(cells, name, places)
+    known = {model: scanner(model) for model in set(models) if model is not None}
+    silent = [
+        (field is None or field != field) and frequency != frequency and known.get(model) is None
+        for field, frequency, model in zip(said, frequencies, models, strict=True)
+    ]
+    return [1.5 if cut == 1 and alone else None for cut, alone in zip(received, silent, strict=True)]
+
+
 def _names(field: float) -> Iterator[float]:
     """What a field (T) is called: as scanners name it, then as it is, in hundredths."""
     if not math.isfinite(field) or field <= 0:
@@ -128,6 +164,11 @@ def _received(cells: Cells, name: str, place: int, *why: str) -> Any:
     """What was received for a cell, of the first aside of a kind; ``None`` if there is none."""
     found = (one for one in cells.asides[name][place] if one.why in why)
     return next((json.loads(one.value) for one in found), None)
+
+
+def _only(value: Any) -> Any:
+    """The one element of a list that has one; anything else as it is."""
+    return value[0] if type(value) is list and len(value) == 1 else value
 
 
 def _read(cells: Cells, name: str, value: Any) -> Any:

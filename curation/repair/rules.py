@@ -23,8 +23,10 @@ CONFIDENCES: tuple[Confidence, ...] = ("low", "medium", "high")
 
 _MADE_OF = {
     "curation": ("harmonise.py",),
+    "curation.deduplicate": ("ranking.py",),
+    "curation.flatten": ("cells.py",),
     "curation.repair": ("cells.py", "engine.py", "evidence.py", "rules.py", "rules.yaml"),
-    "schemas": ("vocabularies.py", "terms/manufacturers.yaml", "terms/scanners.yaml"),
+    "schemas": ("spellings.py", "vocabularies.py", "terms/manufacturers.yaml", "terms/scanners.yaml"),
 }
 
 
@@ -56,6 +58,7 @@ class When:
 
     Attributes:
         created_before: in seconds since 1970.
+        not_after: a rule whose results it does not look at.
     """
 
     created_before: int | None = None
@@ -65,6 +68,8 @@ class When:
     whole: bool = False
     unlisted: bool = False
     received: str | None = None
+    missing: bool = False
+    not_after: str | None = None
 
 
 @dataclass(frozen=True)

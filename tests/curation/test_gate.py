@@ -19,6 +19,7 @@ import pytest
 from curation import gate
 from curation.curate import PREVIOUS, CurationReport, curate
 from curation.errors import LawBroken
+from curation.pseudonyms import Pseudonyms
 from curation.store import RecordStore
 from schemas.published import published_table
 from tests.support.documents import record, seal, store_of, valid
@@ -197,3 +198,13 @@ def test_counts_by_fate_are_shares_of_what_was_received(tmp_path: Path) -> None:
     more += [{**one, "cjv": -1, "_id": f"e{i:023x}"} for i, one in enumerate(images(300))]
     seal(store, "T1w", 2, [record(one) for one in more])
     assert curate(store, tmp_path / "out").snapshot["tables"]["T1w"]["quarantined"] == 600
+
+
+def test_another_key_is_not_published_unasked(tmp_path: Path) -> None:
+    store = store_with(tmp_path / "store", images(3))
+    curate(store, tmp_path / "out", pseudonyms=Pseudonyms("a" * 16))
+    for other in (Pseudonyms("b" * 16), None):
+        with pytest.raises(LawBroken, match="every rater and scanner would be called otherwise"):
+            curate(store, tmp_path / "out", pseudonyms=other)
+    curate(store, tmp_path / "out", pseudonyms=Pseudonyms("b" * 16), accept_coverage=True)
+    curate(store, tmp_path / "out", pseudonyms=Pseudonyms("b" * 16))

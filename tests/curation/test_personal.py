@@ -389,3 +389,27 @@ def test_own_texts_are_removed_once(text: str) -> None:
     assert (clean != text) == bool(scrubber.found)
     scrubber.begin(known)
     assert (scrubber.text(clean, "x"), scrubber.found) == (clean, [])
+
+
+def test_what_json_escapes_is_seen() -> None:
+    """Clients escape what is not ASCII: a comment that is JSON has such texts within a text."""
+    comment = json.dumps(["head-motion", "J\u00fcrgen M\u00fcller"])
+    made = flatten(
+        table("rating"), [json.dumps({"name": "J\u00fcrgen M\u00fcller", "comment": comment}).encode()]
+    )
+    assert "M\\u00fc" not in made.table.column("comment")[0].as_py()
+    assert json.loads(made.table.column("comment")[0].as_py())[0] == "head-motion"
+    document = {"bids_meta": {"ProtocolName": "mail jane.doe\\u0040example.org"}}
+    made = flatten(table("T1w"), [json.dumps(document).encode()])
+    assert made.table.column("bids_meta_ProtocolName").to_pylist() == ["mail [e-mail address removed]"]
+    kept = json.dumps(["caf\u00e9", 'a "quoted" word', "\ud83e\udde0"])
+    made = flatten(table("rating"), [json.dumps({"comment": kept}).encode()])
+    assert made.table.column("comment").to_pylist() == [kept]
+
+
+def test_a_label_that_may_be_a_name_is_not_said_again() -> None:
+    document = {"bids_meta": {"subject_id": "JaneDoe", "session_id": "nback3", "task_id": "nback3",
+                              "SeriesDescription": "JaneDoe_T1", "ProtocolName": "janedoe"}}  # fmt: skip
+    made = flatten(table("T1w"), [json.dumps(document).encode()]).table.to_pylist()[0]
+    assert "janedoe" not in str(made).lower()
+    assert made["bids_meta_task_id"] == "nback3"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from curation.flatten import flatten
-from curation.repair import Repaired, Rule, asides_array, repair, rules
+from curation.flatten import asides_array, flatten
+from curation.repair import Repaired, Rule, repair, rules
 from schemas import table
 from schemas.dictionary import Resource
 

@@ -1,0 +1,1 @@
+"""The index of public images: which file of which dataset has a checksum."""

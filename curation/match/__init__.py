@@ -1,0 +1,1 @@
+"""Stage 5, match: which images are public, where, and what their sidecars say."""
