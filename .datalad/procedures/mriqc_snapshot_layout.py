@@ -32,6 +32,8 @@ Web-API (Esteban et al., Scientific Data 2019, https://doi.org/10.1038/s41597-01
 | `audit/records.csv` | a record of the service: its fate, why, and which records represent its image |
 | `audit/quarantine.csv` | a rule that a record breaks, which kept it out of the tables |
 | `audit/repairs.csv` | a cell of a curated table that is not what was received, and why |
+| `audit/matches.csv` | a place where the file of an image is public |
+| `audit/disagreements.csv` | a cell that is not what the public image's sidecar says |
 | `audit/scrubbed.csv` | a kind of personal data and a column: how often it was removed or replaced |
 | `dictionary/*.json` | (a file a table) what every column means |
 | `datapackage.json` | the same as a Frictionless data package |

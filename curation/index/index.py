@@ -27,6 +27,8 @@ from curation.store.files import to_json, write_atomically
 FORMAT = 1
 SIDECARS = pa.schema([("digest", pa.string()), ("metadata", pa.string())])
 """Sidecar metadata by its digest, as canonical JSON."""
+# What a first run that was killed leaves.
+_OURS = frozenset({".lock", "cache", "images", "sidecars"})
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9.-]+")
 
 
@@ -87,7 +89,9 @@ class Index:
         about = path / "index.json"
         if about.exists():
             self._read(about)
-        elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        elif path.exists() and (
+            not path.is_dir() or not _OURS.issuperset(file.name for file in path.iterdir())
+        ):
             raise UsageError(
                 f"{path}: holds something that is no index (no index.json); choose another --index"
             )

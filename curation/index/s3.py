@@ -125,7 +125,7 @@ def _claim(claims: Claims, prefix: str, url: str, key: str, etag: str, size: int
 
 
 def _client(address: str) -> Any:
-    import boto3  # here, as it takes a third of a second
+    import boto3  # here, as nothing else needs its tenth of a second
     from botocore import UNSIGNED
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError

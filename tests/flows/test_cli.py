@@ -22,7 +22,9 @@ HASTY = {
     "MRIQC_SNAPSHOT_FIRST_WAIT": "0",
     "MRIQC_SNAPSHOT_TASK_RETRIES": "0",
 }
-COMMANDS = get_command(cli.app).commands  # type: ignore[attr-defined]
+_TOP = get_command(cli.app).commands  # type: ignore[attr-defined]
+COMMANDS = {name: command for name, command in _TOP.items() if not hasattr(command, "commands")}
+COMMANDS |= {f"index {name}": command for name, command in _TOP["index"].commands.items()}
 
 
 def run(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
