@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import pulling, validating
+from benchmarks import matching, pulling, validating
 
 
 def main() -> None:
@@ -23,6 +23,7 @@ def main() -> None:
 
     figures = {
         "pull": asdict(pulling.measure(options.records, options.rounds)),
+        "match": asdict(matching.measure(options.records, options.rounds)),
         "validate": asdict(validating.measure(options.records, options.rounds)),
     }
     console = Console()
