@@ -81,7 +81,7 @@ class Descriptions:
         except (ValueError, RecursionError):
             self._count(f"{DESCRIPTION}: no JSON object", blob)
             return Description()
-        name, licence, doi = (_words(content.get(key)) for key in ("Name", "License", "DatasetDOI"))
+        name, licence, doi = (words(content.get(key)) for key in ("Name", "License", "DatasetDOI"))
         return Description(name, licence, bare_doi(doi))
 
     def sidecars(self, images: Sequence[tuple[bytes, str]]) -> list[Applying | None]:
@@ -156,7 +156,7 @@ def _text(path: bytes) -> str:
     return path.decode("utf-8", "surrogateescape")
 
 
-def _words(value: Any) -> str | None:
+def words(value: Any) -> str | None:
     """A text of JSON, if it is one that says something."""
     if not isinstance(value, str):
         return None

@@ -1,4 +1,4 @@
-"""Folders on this machine: BIDS datasets, whose images are hashed, and what bags say of themselves.
+"""Folders on this machine: BIDS datasets, whose images are hashed.
 
 A folder may be private. Where it lies on this machine is in no table, log or error but the one that its user gets when
 the folder itself cannot be read.
@@ -10,7 +10,6 @@ import errno
 import hashlib
 import logging
 import os
-import re
 import stat
 import time
 from collections import Counter
@@ -25,9 +24,10 @@ import pyarrow as pa
 
 from curation.flatten import canonical_json
 from curation.index.bids import DESCRIPTION, Sidecars, digest, merge
+from curation.index.claims import EMPTY, IMAGES, clean, entities_json
+from curation.index.described import bare_doi, words
 from curation.index.keys import LARGEST_POINTER, OTHER_LINK, Content, content_of_file, content_of_link
 from curation.index.model import COPIES, SourceFailed, SourceRead
-from curation.index.s3 import EMPTY, IMAGES, clean, entities_json
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,6 @@ _BLOCK = 1 << 20
 _FORMAT = 1  # part of the state: another reading of the same folder is another number
 _NAMED = 20  # files of one reason that are named; all are counted
 _SETTLED = 2_000_000_000  # nanoseconds; FAT, the coarsest, has times of two seconds
-_BAG_MANIFEST = re.compile(r"(tag)?manifest-([0-9a-z]+)\.txt(?:\.gz)?")
-_DOI = re.compile(r"\b10\.\d{4,9}/\S+")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def read_folder(
@@ -329,63 +326,5 @@ class _Sidecars:
         """Name, licence and DOI of the dataset."""
         text = self.text(DESCRIPTION) if DESCRIPTION in self._scan.json else None
         told = merge([(DESCRIPTION, text)])[0] if text else {}
-        name, licence, doi = (_words(told.get(key)) for key in ("Name", "License", "DatasetDOI"))
+        name, licence, doi = (words(told.get(key)) for key in ("Name", "License", "DatasetDOI"))
         return {"name": name, "licence": licence, "doi": bare_doi(doi)}
-
-
-def _words(value: Any) -> str | None:
-    """A text that says something; halves of characters, which JSON can have, are question marks."""
-    return value.encode("utf-8", "replace").decode().strip() or None if isinstance(value, str) else None
-
-
-def bare_doi(text: str | None) -> str | None:
-    """A DOI without ``doi:`` or the address of a resolver; ``None`` if there is none in the text."""
-    found = _DOI.search(text or "")
-    return found[0].rstrip(".,;") if found else None
-
-
-class Bag(NamedTuple):
-    """The bag that a manifest belongs to, and what ``bag-info.txt`` says of it (RFC 8493, 2.2.2)."""
-
-    folder: str
-    dataset: str | None = None
-    name: str | None = None
-    doi: str | None = None
-
-
-def file_and_bag(path: Path) -> tuple[Path, Bag | None]:
-    """The manifest that a path means, and the bag that it is of.
-
-    Raises:
-        SourceFailed: there is none, or it lists no MD5 or no payload.
-    """
-    if path.is_dir():
-        found = sorted(one.name for one in path.iterdir() if _BAG_MANIFEST.fullmatch(one.name))
-        ours = next((name for name in found if name.startswith("manifest-md5.")), None)
-        if ours is None:
-            what = ", ".join(found) or "no manifest"
-            raise SourceFailed(
-                f"{path}: a folder with {what}; expected manifest-md5.txt of a bag; give the file"
-            )
-        path = path / ours
-    match = _BAG_MANIFEST.fullmatch(path.name)
-    if match is None:
-        return path, None
-    if match[1] or match[2] != "md5":
-        kind = "the bag's own tag files" if match[1] else f"{match[2]} digests"
-        raise SourceFailed(f"{path}: lists {kind}; expected MD5 of its payload, in manifest-md5.txt")
-    return path, _about_bag(path.absolute().parent)
-
-
-def _about_bag(folder: Path) -> Bag:
-    about = folder / "bag-info.txt"
-    if not about.exists():
-        return Bag(folder.name)
-    with opened(about) as stream:
-        text = stream.read(_BLOCK).decode("utf-8-sig", "replace")
-    # A line that begins with blanks goes on with the value of the line before.
-    pairs = (line.partition(":") for line in re.sub(r"\r?\n[ \t]+", " ", text).splitlines())
-    told = {label.strip().lower(): value.strip() for label, _, value in reversed(list(pairs))}
-    identifier = told.get("external-identifier", "")
-    dataset = identifier if _NAME.fullmatch(identifier) else None
-    return Bag(folder.name, dataset, told.get("external-description") or None, bare_doi(identifier))

@@ -26,9 +26,10 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from urllib.parse import quote, unquote, urlsplit
 
 from curation.errors import UsageError
-from curation.index.folder import Bag, file_and_bag, opened
+from curation.index.bags import Bag, file_and_bag
+from curation.index.claims import IMAGES, LEAVES, Claims, place_of, plain_path
+from curation.index.folder import opened
 from curation.index.model import SourceFailed, SourceRead
-from curation.index.s3 import IMAGES, LEAVES, Claims, place_of, plain_path
 
 log = logging.getLogger(__name__)
 

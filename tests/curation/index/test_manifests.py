@@ -203,8 +203,8 @@ def test_claims_that_contradict_each_other_are_kept_and_counted(tmp_path: Path) 
 def test_contradictions_across_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [f"{digest}  {number // 3}.nii" for number in range(30) for digest in (A, B, A)]
     whole = read_text(tmp_path, "\n".join(lines))
-    monkeypatch.setattr("curation.index.s3._CHUNK", 2)
-    monkeypatch.setattr("curation.index.s3._MOST_OPEN", 7)
+    monkeypatch.setattr("curation.index.claims._CHUNK", 2)
+    monkeypatch.setattr("curation.index.claims._MOST_OPEN", 7)
     parts = read_text(tmp_path, "\n".join(lines))
     assert parts.copies.equals(whole.copies) and parts.unusable == whole.unusable
     assert whole.unusable == {"conflicting digest": 10, "repeated": 70}

@@ -20,8 +20,9 @@ from moto.server import ThreadedMotoServer
 
 from curation.index import s3
 from curation.index.bids import entities_of
+from curation.index.claims import entities_json, plain_path
 from curation.index.model import COPIES, SourceFailed, SourceRead
-from curation.index.s3 import entities_json, plain_path, read_s3
+from curation.index.s3 import read_s3
 
 BUCKET = "openneuro.org"
 IMAGE = "sub-01/anat/sub-01_T1w.nii.gz"
