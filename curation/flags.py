@@ -60,6 +60,10 @@ def _found(
     if resource == "bold":
         yield "tr_mismatch", _differ(_numbers(rows, "spacing_tr"), _numbers(rows, "bids_meta_RepetitionTime"))
     yield "undecidable_value", repaired.undecided
+    yield (
+        "echo_after_repetition",
+        _numbers(rows, "bids_meta_EchoTime") >= _numbers(rows, "bids_meta_RepetitionTime"),
+    )
     yield "repetition_time_doubtful", _doubtful(resource, repaired)
     yield from _left(repaired)
     yield from _of_scanner(rows, harmonised)

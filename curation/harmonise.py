@@ -48,9 +48,7 @@ def harmonise(resource: Resource, rows: pa.Table) -> dict[str, pa.Array]:
         "manufacturer": pc.coalesce(_mapped(rows.column("bids_meta_Manufacturer"), manufacturer), by_model),
         "scanner_model": _mapped(models, lambda text: known.name if (known := scanner(text)) else None),
         "field_strength_nominal": _field(rows),
-        "mriqc_version": _mapped(
-            versions, lambda text: known.public if (known := parse_version(text)) else None
-        ),
+        "mriqc_version": _mapped(versions, _release),
         "mriqc_series": _mapped(versions, _series),
     }
     if resource == "bold":
@@ -91,6 +89,12 @@ def _field(rows: pa.Table) -> pa.Array:
 def _only_field(text: str) -> float | None:
     known = scanner(text)
     return known.fields[0] if known is not None and len(known.fields) == 1 else None
+
+
+def _release(text: str) -> str | None:
+    known = parse_version(text)
+    # With a local part it is a build between releases.
+    return known.public if known is not None and known.local is None else None
 
 
 def _series(text: str) -> str | None:

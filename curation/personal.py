@@ -17,13 +17,16 @@ from typing import Any, Literal, TypeVar
 from unicodedata import combining, normalize
 
 from curation.free_text import NOT_NAMES, PARTICLES, is_hash, scrub, unescaped
+from schemas.spellings import one_slip
 
 OWN_NAME, OWN_LABEL = "own name", "own label"
 """Rules: what a document says of itself under another key is removed from its texts."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _NOT_ALPHANUMERIC = re.compile(r"[^a-z0-9]")
-_ID_KEYS = frozenset({"subjectid", "sessionid", "participantid", "subjectlabel", "sessionlabel"})
+_ID_KEYS = frozenset(
+    {"subject", "session", "subjectid", "sessionid", "participantid", "subjectlabel", "sessionlabel"}
+)
 
 # --- keys ----------------------------------------------------------------------------------------------------
 #
@@ -37,7 +40,7 @@ Kind = Literal["person", "number", "address", "rest"]
 _KEPT = frozenset({"patientposition", "patientorientation"})
 _WHOLE: dict[Kind, str] = {
     "person": """
-        contact contacts contactinformation contactinfo currentobservertrial distributionname
+        author contact contacts contactinformation contactinfo currentobservertrial distributionname
         documentauthortrial evaluator experimenter fullname interpretationauthor interpretationrecorder
         interpretationtranscriber investigator login nurse operator operators orderenteredby participant
         participants person principalinvestigator rater raterid raters responsibleperson reviewer
@@ -48,26 +51,26 @@ _WHOLE: dict[Kind, str] = {
         placerordernumberimagingservicerequest plateid repositoryuniqueid requestedprocedureid
         scheduledprocedurestepid serviceepisodeid ssn studyid""",
     "rest": """
-        age allergies authorization branchofservice countryofresidence credentials date datetime dob ethnicity fax
-        gender mail militaryrank mobile occupation phone phonenumber race regionofresidence secret sex smokingstatus
-        specialneeds timestamp token""",
+        age allergies authorization branchofservice countryofresidence credentials date datetime dob ethnicity
+        fax gender mail militaryrank mobile occupation phone phonenumber race regionofresidence secret sex
+        smokingstatus specialneeds timestamp token""",
 }
 _PART: dict[Kind, str] = {
     "address": "email mailaddress",
     "rest": """
         telephone telecom birthdate birthday birthtime dateofbirth pregnan menstrual ethnicgroup insurance
-        medicalalert admission discharge serviceepisode ordercallback orderenterer patienthistory patientlocation
-        patientinstitution homeaddress postaladdress streetaddress personaddress physicianaddress physicianid password
-        passwd apikey accesstoken clientsecret""",
+        medicalalert admission discharge serviceepisode ordercallback orderenterer patienthistory
+        patientlocation patientinstitution homeaddress postaladdress streetaddress personaddress
+        physicianaddress physicianid password passwd apikey accesstoken clientsecret""",
     "person": """
-        physician patientname patientsname patientbirthname patientmother operatorname operatorsname
-        operatoridentification personname personidentification responsibleperson performername observername
-        reviewername evaluatorname creatorname ownername technologist radiographer firstname lastname familyname
-        givenname surname maidenname subjectname participantname volunteername contactname contactperson ratername
-        username submitter recipientsofresults""",
+        physician patname operator investigator patientname patientsname patientbirthname patientmother
+        operatorname operatorsname operatoridentification personname personidentification responsibleperson
+        performername observername reviewername evaluatorname creatorname ownername technologist radiographer
+        firstname lastname familyname givenname surname maidenname subjectname participantname volunteername
+        contactname contactperson ratername username submitter recipientsofresults""",
     "number": """
-        serialnumber serialno patientid accessionnumber medicalrecord socialsecurity passport stationname aetitle
-        macaddress hostname trialsubject instanceuid uidtrial""",
+        serialnumber serialno scannerserial deviceserial patientid accessionnumber medicalrecord socialsecurity
+        passport stationname aetitle macaddress hostname trialsubject instanceuid uidtrial""",
 }
 _NAMED = {name: kind for kind, names in _WHOLE.items() for name in names.split()}
 _PARTS = [(kind, re.compile("|".join(parts.split()))) for kind, parts in _PART.items()]
@@ -86,6 +89,12 @@ _MOMENT = re.compile(
 _OF_SUBJECT = re.compile(
     r"(?:subject|participant|volunteer)s?(?:age|sex|gender|weight|height|size|birth\w*|dob|initials|address|comments?)\Z"
 )
+# Misspelled as often as others are.
+_SLIPPED = (
+    "deviceserialnumber", "subjectid", "sessionid", "participantid", "patientname", "patientid", "patientbirthdate",
+    "operatorsname", "physicianname", "acquisitiontime", "acquisitiondate", "seriestime", "seriesdate", "studytime",
+    "studydate", "emailaddress",
+)  # fmt: skip
 _UID_KEY = re.compile(r"(?<!fl)(?<!liq)(?<!sq)uid(?:s|list|infile|ofconcatenationsource)?\Z")
 _OF_PATIENT = ("patient", "otherpatient", "issuerofpatient", "referencedpatient", "requesting")
 _TAG = re.compile(r"(?:0x)?([0-9a-f]{4})([0-9a-f]{4})\Z")
@@ -185,7 +194,7 @@ def _kind_by_form(name: str) -> Kind | None:
     for kind, parts in _PARTS:
         if parts.search(name):
             return kind
-    if _UID_KEY.search(name):
+    if _UID_KEY.search(name) or any(one_slip(name, known) for known in _SLIPPED):
         return "number"
     others = name.startswith(_OF_PATIENT) or _MOMENT.search(name) or _OF_SUBJECT.search(name)
     return "rest" if others else None

@@ -170,7 +170,10 @@ def curate(
     settings = load_settings(store=store, index=index)
     pseudonyms = Pseudonyms.from_environment()
     if pseudonyms is None:
-        _say(f"{KEY_VARIABLE} is not set: names of raters and serial numbers of scanners are left empty")
+        _say(
+            f"{KEY_VARIABLE} is not set: names of raters and serial numbers are left empty, and repeated ratings are "
+            "not told"
+        )
     record_store = RecordStore(_existing_store(settings.store))
     if out.resolve().is_relative_to(settings.store.resolve()):
         raise errors.UsageError(f"{out}: inside the record store, which is private; choose another --out")

@@ -99,7 +99,9 @@ def _resource(table: PublishedTable, facts: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _field(column: Column) -> dict[str, Any]:
-    constraints: dict[str, Any] = {"required": True} if column.required else {}
+    # An empty text is no missing one here, but is to Frictionless.
+    filled = column.required and (column.type != "text" or column.accept is not None)
+    constraints: dict[str, Any] = {"required": True} if filled else {}
     if column.accept is not None and column.accept.pattern is not None:
         constraints["pattern"] = column.accept.pattern
     elif column.accept is not None:

@@ -31,9 +31,7 @@ def meant_column(resource: Resource, key: str) -> str | None:
         return known[normal] if known[normal] != f"bids_meta_{key}" else None
     if not _NAME.match(key):
         return None
-    near = {
-        column for name, column in known.items() if len(name) >= LEAST_LETTERS and _one_slip(normal, name)
-    }
+    near = {column for name, column in known.items() if len(name) >= LEAST_LETTERS and one_slip(normal, name)}
     return near.pop() if len(near) == 1 else None
 
 
@@ -63,7 +61,7 @@ def _of_file_name(key: str) -> bool:
     return key in _NO_SLIPS or key.endswith("_id")
 
 
-def _one_slip(key: str, name: str) -> bool:
+def one_slip(key: str, name: str) -> bool:
     """Whether one edit makes ``key`` of ``name``: a letter more, less, another one, or two neighbours swapped."""
     if abs(len(key) - len(name)) > 1 or key == name:
         return False

@@ -47,6 +47,7 @@ def _read_number(value: Any) -> float | Misfit:
 
 
 def _read_number_text(text: str) -> float | Misfit:
+    text = text.strip(" \t")
     if text.lower() in _NON_FINITE_TEXTS:
         return float(text)
     if len(text) > DIGITS or _NUMBER_TEXT.match(text) is None:

@@ -30,7 +30,7 @@ https://bids-specification.readthedocs.io/en/stable/common-principles.html#sourc
 # https://bids-specification.readthedocs.io/en/stable/common-principles.html#filenames
 # Labels are the schema's `objects.formats.label`. Any entity, suffix and extension will do: which ones there are
 # changes from version to version of BIDS, and old datasets stay.
-_NAME = re.compile(r"((?:[0-9a-zA-Z]++-[0-9a-zA-Z+]++_)*+)([0-9a-zA-Z]++)((?:\.[0-9a-zA-Z]++)++)")
+_NAME = re.compile(r"((?:[0-9a-zA-Z]++-[0-9a-zA-Z+]++_)*)([0-9a-zA-Z]++)((?:\.[0-9a-zA-Z]++)+)")
 # Of a hidden file or folder, which are none of BIDS: "./" and "../" are not meant.
 _HIDDEN = re.compile(r"(?:^|/)\.(?!\.?/)")
 

@@ -71,10 +71,12 @@ class Cells:
         return self._arrays[name]
 
     def empty(self, name: str) -> np.ndarray:
-        """Which cells of a column hold nothing now (or NaN, which says as little)."""
+        """Which cells of a column hold nothing now (or NaN or an empty text, which say as little)."""
         values = self.values(name)
         return (
-            np.isnan(values) if self.is_number(name) else np.array([value is None for value in values], bool)
+            np.isnan(values)
+            if self.is_number(name)
+            else np.array([value is None or value == "" for value in values], bool)
         )
 
     def given(self, name: str) -> np.ndarray | None:

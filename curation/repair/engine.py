@@ -20,9 +20,11 @@ from schemas.published import published_table
 
 FILLING = "public-sidecar"
 """The rule that fills what was not received; its results are no evidence about what was."""
+UNHELD = "cannot-be-held"
+"""The rule that lists what no cell can hold; such cells have flags of their own."""
 NEAR_SECONDS, NEAR_SHARE = 0.001, 0.01
 """How far a result may be from the column it has to agree with: headers hold single precision, sidecars are rounded."""
-_FROM_TO = re.compile(r"([a-z])(?:\W*|\s+to\s+)([a-z])\Z")
+_FROM_TO = re.compile(r"([a-z])(?:[\W_]*|\s+to\s+)([a-z])\Z")
 
 
 @dataclass
@@ -107,13 +109,16 @@ def repair(
     for rule in rules:
         for name in rule.columns.get(resource, ()):
             run.apply(rule, name)
+    run.forget_nothings()
     columns = {name: cells.arrow(name, np.array(sorted(places))) for name, places in run.touched().items()}
     for name, column in columns.items():
         rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), column)
     undecided = np.zeros(len(rows), dtype=bool)
-    undecided[[place for (place, _), change in run.changes.items() if change.confidence is None]] = True
+    undecided[
+        [place for (place, _), c in run.changes.items() if c.confidence is None and c.rules != [UNHELD]]
+    ] = True
     left = {
-        name: {place: found for place, found in received.items() if (place, name) not in run.changes}
+        name: {place: found for place, found in received.items() if run.is_left(place, name)}
         for name, received in cells.asides.items()
     }
     by_rule: dict[str, dict[str, list[int]]] = {}
@@ -241,6 +246,17 @@ class _Run:
             return canonical_json(value) if could_be_formula(value) else value
         return str(value).lower() if isinstance(value, bool) else repr(float(value))
 
+    def forget_nothings(self) -> None:
+        """Forget cells that held nothing under their own key, and hold nothing again."""
+        for (place, name), change in list(self.changes.items()):
+            if change.old is None and self._shown(name, place) is None:
+                del self.changes[place, name]
+
+    def is_left(self, place: int, name: str) -> bool:
+        """Whether what was received for a cell aside of it is in no cell."""
+        change = self.changes.get((place, name))
+        return change is None or change.rules == [UNHELD]
+
     def touched(self) -> dict[str, list[int]]:
         """Column to its changed rows."""
         found: dict[str, list[int]] = {}
@@ -292,7 +308,7 @@ def _conditions(rule: Rule, cells: Cells, name: str) -> Iterator[Callable[[Cells
     """The conditions that a rule has, the cheapest first."""
     when = rule.when
     if when.received is not None:
-        yield lambda cells: _was_received(cells, name, str(when.received))
+        yield lambda cells: _was_received(cells, name, *(when.received or ()))
     if when.unlisted:
         yield lambda cells: _is_unlisted(cells, name)
     if when.missing:
@@ -322,12 +338,12 @@ def _is_missing(cells: Cells, name: str) -> np.ndarray:
     return which
 
 
-def _was_received(cells: Cells, name: str, why: str) -> np.ndarray:
-    """Empty cells for which something was received in a certain way."""
+def _was_received(cells: Cells, name: str, *why: str) -> np.ndarray:
+    """Empty cells for which something was received in one of some ways."""
     which = np.zeros(len(cells), dtype=bool)
     received = cells.asides.get(name)
     if received:
-        which[[place for place, found in received.items() if any(one.why == why for one in found)]] = True
+        which[[place for place, found in received.items() if any(one.why in why for one in found)]] = True
         which &= cells.empty(name)
     return which
 
@@ -335,7 +351,7 @@ def _was_received(cells: Cells, name: str, why: str) -> np.ndarray:
 def _is_unlisted(cells: Cells, name: str) -> np.ndarray:
     """Cells with a text that is none of the column's levels, or for which one was received that could be a formula."""
     levels = {value for value, _ in cells.column(name).levels}
-    unlisted = np.array([text is not None and text not in levels for text in cells.values(name)], dtype=bool)
+    unlisted = np.array([bool(text) and text not in levels for text in cells.values(name)], dtype=bool)
     return unlisted | _was_received(cells, name, FORMULA)
 
 
@@ -343,7 +359,7 @@ def _plain(value: Any) -> Any:
     """A text as maps have it: lower case, without blanks, and "A >> P" or "A to P" as "ap"."""
     if not isinstance(value, str):
         return value
-    text = value.strip().lower()
+    text = value.strip().lower().replace("\u2212", "-")
     if found := _FROM_TO.match(text):
         return "".join(found.groups())
     return "".join(text.split())

@@ -92,8 +92,9 @@ def told_by(cells: Cells, one: Evidence, place: int) -> str:
 
 def is_fraction(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
     """``True`` for a number between 0 and 1, which is neither a truth value nor all of k-space."""
-    values = (_received(cells, name, place, UNREADABLE) for place in places)
-    return [True if type(value) is float and 0 < value < 1 else None for value in values]
+    values = (_only(_received(cells, name, place, UNREADABLE)) for place in places)
+    numbers = [READERS["number"](value) if type(value) in (float, str) else None for value in values]
+    return [True if type(number) is float and 0 < number < 1 else None for number in numbers]
 
 
 def milliseconds_of_echo_spacing(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
@@ -112,7 +113,7 @@ def microseconds_of_echo_spacing(cells: Cells, name: str, places: Sequence[int])
 
 def field_of_frequency(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
     """The field, in tesla, in which protons precess with ``ImagingFrequency``, if it is cut to the received number."""
-    fields = (cells.values("bids_meta_ImagingFrequency")[list(places)] / GYROMAGNETIC_RATIO).tolist()
+    fields = (cells.values(_FREQUENCY)[list(places)] / GYROMAGNETIC_RATIO).tolist()
     received = cells.values(name)[list(places)].tolist()
     return [
         # A number that is the field as it is was not cut.
@@ -124,12 +125,14 @@ def field_of_frequency(cells: Cells, name: str, places: Sequence[int]) -> list[A
 
 def field_of_model(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
     """The one field, in tesla, of the scanner's model that is cut to the received number."""
-    models = cells.values("bids_meta_ManufacturersModelName")[list(places)].tolist()
+    models = cells.values(_MODEL)[list(places)].tolist()
     received = cells.values(name)[list(places)].tolist()
+    frequencies = cells.values(_FREQUENCY)[list(places)].tolist()
     scanners = {model: scanner(model) for model in set(models) if model is not None}
     answers = []
-    for model, cut in zip(models, received, strict=True):
-        known = scanners.get(model)
+    for model, cut, frequency in zip(models, received, frequencies, strict=True):
+        # A frequency would have answered: one that did not contradicts.
+        known = scanners.get(model) if frequency != frequency else None
         fields = () if known is None else (*known.fields, *([known.operating] if known.operating else []))
         possible = [field for field in fields if math.floor(field) == cut]
         answers.append(possible[0] if len(possible) == 1 else None)
@@ -139,8 +142,8 @@ def field_of_model(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
 def one_and_a_half(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
     """1.5 T for a received 1, unless sidecar, frequency or model say another field: then the number is doubtful."""
     received = cells.values(name)[list(places)].tolist()
-    frequencies = cells.values("bids_meta_ImagingFrequency")[list(places)].tolist()
-    models = cells.values("bids_meta_ManufacturersModelName")[list(places)].tolist()
+    frequencies = cells.values(_FREQUENCY)[list(places)].tolist()
+    models = cells.values(_MODEL)[list(places)].tolist()
     said = value_in_sidecar(cells, name, places)
     known = {model: scanner(model) for model in set(models) if model is not None}
     silent = [
@@ -178,7 +181,7 @@ def _read(cells: Cells, name: str, value: Any) -> Any:
     cell = READERS[cells.column(name).type](value)
     if cell is MISFIT or (type(cell) is str and could_be_formula(cell)):
         return None
-    return None if cell != cell else cell
+    return None if cell != cell or cell == "" else cell
 
 
 def formula_text(cells: Cells, name: str, place: int) -> str | None:
@@ -195,3 +198,21 @@ def scaled(value: float, factor: float) -> float:
 def as_doubles(values: Sequence[Any]) -> np.ndarray:
     """Answers as doubles, NaN for none."""
     return np.array([np.nan if value is None else value for value in values], dtype="float64")
+
+
+_FREQUENCY, _MODEL = "bids_meta_ImagingFrequency", "bids_meta_ManufacturersModelName"
+FUNCTIONS: dict[str, tuple[str, ...]] = {
+    "field_in_sidecar": (),
+    "field_of_frequency": (_FREQUENCY,),
+    "field_of_model": (_FREQUENCY, _MODEL),
+    "is_fraction": (),
+    "microseconds_of_echo_spacing": (),
+    "milliseconds_of_echo_spacing": (),
+    "one_and_a_half": (_FREQUENCY, _MODEL),
+    "read_as_declared": (),
+    "read_only_element": (),
+    "read_under_near_key": (),
+    "read_under_other_key": (),
+    "value_in_sidecar": (),
+}
+"""What rules may name, and the columns that each reads beside the cell itself."""

@@ -34,7 +34,9 @@ def _facts(rule: Rule) -> list[str]:
         "Columns": _columns(rule),
         "Tables": "" if len(rule.columns) == len(IMAGE_RESOURCES) else ", ".join(rule.columns),
         "When": _when(rule),
-        "Evidence": "; ".join(_evidence(one) for one in rule.evidence),
+        "Evidence": "none is asked"
+        if not rule.evidence
+        else "; ".join(_evidence(one) for one in rule.evidence),
         "Results": _ranges(rule),
         "Without evidence": "left empty" if rule.otherwise == "empty" else "kept as received",
         "Reference": rule.reference,
@@ -66,11 +68,13 @@ def _when(rule: Rule) -> str:
     if when.unlisted:
         said.append("the text is none that BIDS has")
     if when.received is not None:
-        said.append(f"received {when.received}" if when.received == "as text" else _RECEIVED[when.received])
+        said.append(" or ".join(_RECEIVED[why] for why in when.received))
     return ", and ".join(said)
 
 
 _RECEIVED = {
+    "as text": "it was received as text",
+    "possible formula": "a spreadsheet would take the text for a formula",
     "other key": "the parameter is missing, and a misspelling of its key is there",
     "unreadable": "the column cannot hold the value",
 }

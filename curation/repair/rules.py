@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
+from curation.flatten import AS_TEXT, FORMULA, OTHER_KEY, UNREADABLE
 from schemas import table
 from schemas.dictionary import Range, Resource
 from schemas.published import IMAGE_RESOURCES
@@ -28,6 +29,9 @@ _MADE_OF = {
     "curation.repair": ("cells.py", "engine.py", "evidence.py", "rules.py", "rules.yaml"),
     "schemas": ("spellings.py", "vocabularies.py", "terms/manufacturers.yaml", "terms/scanners.yaml"),
 }
+
+
+_RECEIVED = {AS_TEXT, UNREADABLE, FORMULA, OTHER_KEY}
 
 
 class RuleError(ValueError):
@@ -67,7 +71,7 @@ class When:
     from_: float | None = None
     whole: bool = False
     unlisted: bool = False
-    received: str | None = None
+    received: tuple[str, ...] | None = None
     missing: bool = False
     not_after: str | None = None
 
@@ -105,7 +109,30 @@ class Rule:
 def rules() -> tuple[Rule, ...]:
     """All rules, each after those that it follows."""
     content = yaml.safe_load((files("curation.repair") / "rules.yaml").read_bytes())
-    return ordered([make_rule(row) for row in content["rules"]])
+    found = ordered([make_rule(row) for row in content["rules"]])
+    for rule in found:
+        check_functions(rule)
+    return found
+
+
+def check_functions(rule: Rule) -> None:
+    """Check that the functions of a rule's evidence are there, and that it says which columns they read.
+
+    Raises:
+        RuleError: they are not, or it does not.
+    """
+    from curation.repair.evidence import FUNCTIONS  # which knows rules
+
+    for one in rule.evidence:
+        if one.function is None:
+            continue
+        if one.function not in FUNCTIONS:
+            raise RuleError(f"rule {rule.id}: {one.function} is no function of evidence.py")
+        unsaid = set(FUNCTIONS[one.function]) - set(rule.reads)
+        if unsaid:
+            raise RuleError(
+                f"rule {rule.id}: {one.function} reads {', '.join(sorted(unsaid))}; name it under reads"
+            )
 
 
 @cache
@@ -144,8 +171,11 @@ def make_rule(row: Mapping[str, Any]) -> Rule:
         )
     except (KeyError, TypeError) as error:
         raise RuleError(f"rule {row.get('id', '')}: {error}") from error
-    if unknown := set(row) - {"columns"}:
+    unknown = (set(row) - {"columns"}) | (set(expect) - {"range", "one_of"})
+    if unknown:
         raise RuleError(f"rule {rule.id}: {', '.join(sorted(unknown))} is not known")
+    if rule.otherwise not in ("keep", "empty"):
+        raise RuleError(f"rule {rule.id}: otherwise is keep or empty, not {rule.otherwise}")
     return rule
 
 
@@ -236,6 +266,13 @@ def _when(row: Mapping[str, Any]) -> When:
         row["created_before"] = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
     if "values" in row:
         row["values"] = tuple(map(float, row["values"]))
+    if "received" in row:
+        received = row["received"]
+        row["received"] = (received,) if isinstance(received, str) else tuple(received)
+        if unknown := set(row["received"]) - _RECEIVED:
+            raise RuleError(f"nothing is received {', '.join(sorted(unknown))}")
+    if not row:
+        raise RuleError("a rule without a condition would look at every cell")
     return When(**row)
 
 

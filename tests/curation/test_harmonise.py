@@ -85,7 +85,7 @@ def test_the_field_is_that_after_repair() -> None:
     ("sent", "version", "series"),
     [
         ("0.9.8-1", "0.9.8.post1", "0.9.x"), ("0.9.7-rc5", "0.9.7rc5", "0.9.x"), ("21.0.0rc2", "21.0.0rc2", "21.0.x"),
-        ("22.1.0.dev12+g9f8e7d6", "22.1.0.dev12", "22.1.x"), ("0.10.0", "0.10.0", "0.10.x"), ("c41d7e9", None, None),
+        ("22.1.0.dev12+g9f8e7d6", None, "22.1.x"), ("0.10.0", "0.10.0", "0.10.x"), ("c41d7e9", None, None),
         ("1234567", None, None),
     ],
 )  # fmt: skip

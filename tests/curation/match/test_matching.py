@@ -192,7 +192,7 @@ def test_what_was_received_stays_and_is_listed_where_it_disagrees(tmp_path: Path
 
 def test_what_could_not_be_read_is_not_overwritten(tmp_path: Path) -> None:
     row, ledger, _ = _row_and_ledger(tmp_path, {"EchoTime": [0.004, 0.005], "FLipAngle": 9}, SIDECAR)
-    assert row["bids_meta_EchoTime"] == "" and "EchoTime" not in ledger
+    assert row["bids_meta_EchoTime"] == "" and ledger["EchoTime"]["rule"] == "cannot-be-held"
     assert (row["bids_meta_FlipAngle"], ledger["FlipAngle"]["rule"]) == ("9.0", "other-key")
 
 

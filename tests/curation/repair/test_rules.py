@@ -8,7 +8,7 @@ import pytest
 
 from curation.repair import evidence, rules
 from curation.repair.page import documentation_page, rule_meanings
-from curation.repair.rules import RuleError, make_rule, ordered
+from curation.repair.rules import RuleError, check_functions, make_rule, ordered
 from schemas import table
 from schemas.published import IMAGE_RESOURCES
 from tests.conftest import REPOSITORY
@@ -41,7 +41,9 @@ def test_every_rule_says_why_and_names_what_there_is() -> None:
 def test_no_rule_but_reading_touches_a_measure() -> None:
     for resource in IMAGE_RESOURCES:
         measures = [column.name for column in table(resource).iqms]
-        assert {one.id for one in rules() if one.touches(resource, measures)} == {"value-as-text"}
+        # What a measure's cell cannot hold is in no table: such records are quarantined.
+        touching = {one.id for one in rules() if one.touches(resource, measures)}
+        assert touching == {"value-as-text", "cannot-be-held"}
 
 
 def test_rules_come_after_those_they_follow() -> None:
@@ -89,6 +91,10 @@ def test_rules_that_share_no_cell_need_no_order() -> None:
         ({"evidence": [{"name": "x", "scale": 1, "confidence": "sure"}]}, "sure is no confidence"),
         ({"evidence": [{"name": "x", "scale": 1, "confidence": "high", "nearby": "EchoTime"}]}, "nearby"),
         ({"tables": ["PDw"]}, "PDw"),
+        ({"otherwise": "emtpy"}, "keep or empty"),
+        ({"when": {"received": "as txt"}}, "as txt"),
+        ({"when": {}}, "without a condition"),
+        ({"expect": {"rnge": [1, 2]}}, "rnge is not known"),
     ],
 )
 def test_what_is_no_rule(changed: dict[str, Any], expected: str) -> None:
@@ -99,3 +105,18 @@ def test_what_is_no_rule(changed: dict[str, Any], expected: str) -> None:
 def test_the_page_on_rules_is_up_to_date() -> None:
     assert (REPOSITORY / "docs/repairs.md").read_text() == documentation_page()
     assert list(rule_meanings()) == sorted(one.id for one in rules())
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [("nope", "no function of evidence.py"), ("field_of_frequency", "reads bids_meta_ImagingFrequency")],
+)
+def test_functions_are_there_and_what_they_read_is_said(function: str, expected: str) -> None:
+    made = rule("a", evidence=[{"name": "x", "function": function, "confidence": "high"}])
+    with pytest.raises(RuleError, match=expected):
+        check_functions(made)
+
+
+def test_every_function_of_evidence_says_what_it_reads() -> None:
+    used = {one.function for rule in rules() for one in rule.evidence if one.function}
+    assert used == set(evidence.FUNCTIONS)
