@@ -216,16 +216,30 @@ def night_markdown(pulled: PullReport, published: PublishReport) -> str:
             f"| {resource} | {pull.total} | {pull.new} | {pull.changed} | {pull.deleted} | {counts['representatives']} "
             f"| {counts['duplicates']} | {counts['quarantined']} | {counts['excluded']} | {len(pull.unretrievable)} |"
         )
-    lines += _repairs_markdown(published.snapshot)
+    lines += _found_markdown(published.snapshot)
     traffic = pulled.traffic
     lines += ["", f"{traffic['requests']} requests, {traffic['retries']} retries, {traffic['bytes']} bytes"]
     return "\n".join(lines) + "\n"
 
 
-def _repairs_markdown(snapshot: dict[str, Any]) -> list[str]:
-    lines = ["", "| repair | cells | left empty |", "|---|---:|---:|"]
-    for name, repaired, undecided in repair_counts(snapshot):
-        lines.append(f"| {name} | {repaired} | {undecided} |")
+def _found_markdown(snapshot: dict[str, Any]) -> list[str]:
+    """What was repaired, who is public, how raters agree: as far as there is something to say."""
+    lines: list[str] = []
+    if repairs := repair_counts(snapshot):
+        lines += ["", "| repair | cells | left empty |", "|---|---:|---:|"]
+        lines += [f"| {name} | {repaired} | {undecided} |" for name, repaired, undecided in repairs]
+    if public := snapshot["public"]:
+        lines += ["", "| images | | public |", "|---|---:|---:|"]
+        lines += [f"| {name} | {counts['images']} | {counts['public']} |" for name, counts in public.items()]
+    if snapshot["agreement"].get("images"):
+        lines += [
+            "",
+            "| raters of an image | images | same label | neighbouring | further |",
+            "|---:|---:|---:|---:|---:|",
+        ]
+        kinds = ("raters", "images", "same_label", "neighbouring_labels", "further")
+        rows = snapshot["agreement"]["by_raters"]
+        lines += [f"| {' | '.join(str(row[kind]) for kind in kinds)} |" for row in rows]
     return [*lines, "", *(f"- {expectation}" for expectation in snapshot["expectations"])]
 
 
