@@ -45,7 +45,7 @@ def curated_rows(
     asked = [column.name for column in table(resource).columns if column.personal != "dropped"]
     start = 0
     for chunk in gather(paths, decision.curated, ["created", "record_id", *asked, ASIDES]):
-        given = public.given.slice(start, len(chunk)) if public else None
+        given = public.given(start, len(chunk)) if public else None
         repaired = repair(resource, chunk.drop_columns([ASIDES]), chunk.column(ASIDES), rules(), given)
         harmonised = harmonise(resource, repaired.rows)
         columns = {
@@ -55,7 +55,7 @@ def curated_rows(
         columns |= {name: values.slice(start, len(chunk)) for name, values in added.items()}
         found, disagreeing = {}, None
         if public is not None and given is not None:
-            differs, disagreeing = disagreements(resource, repaired, given)
+            differs, disagreeing = disagreements(resource, chunk, repaired, given)
             found = {
                 "sidecar_mismatch": differs,
                 "modality_mismatch": public.mismatch[start : start + len(chunk)],

@@ -57,10 +57,17 @@ def local_path(address: str) -> Path | None:
 
 def _git_dir(folder: Path, address: str) -> Path:
     """The ``.git`` of a folder. Git is not asked: it would find a repository that the folder is somewhere within."""
+    found = None
     if (folder / ".git").exists():
-        return folder / ".git"
-    if (folder / "HEAD").is_file() and (folder / "objects").is_dir():
-        return folder
+        found = folder / ".git"
+    elif (folder / "HEAD").is_file() and (folder / "objects").is_dir():
+        found = folder
+    if found is not None and (found / "shallow").exists():
+        raise SourceFailed(
+            f"{address}: is a shallow clone, without its history; run git fetch --unshallow in it"
+        )
+    if found is not None:
+        return found
     raise SourceFailed(
         f"{address}: is no git repository (neither .git nor a bare one); name the folder of one"
     )

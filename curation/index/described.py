@@ -19,6 +19,10 @@ _Chain = tuple[tuple[str, str], ...]
 """Path and blob of the sidecars that apply to an image, from the farthest to the nearest."""
 
 
+SEVERAL = " + "
+"""Between the paths of several sidecars that apply to an image, the nearest first."""
+
+
 class Description(NamedTuple):
     """What ``dataset_description.json`` says.
 
@@ -142,8 +146,9 @@ class Descriptions:
         if not chain:
             return None
         metadata, _ = merge([(path, contents[blob]) for path, blob in chain])
-        path = chain[-1][0].encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return Applying(*digest(metadata), path)
+        paths = SEVERAL.join(path for path, _ in reversed(chain))
+        shown = paths.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return Applying(*digest(metadata), shown)
 
 
 def _and_above(folder: bytes) -> Iterable[bytes]:

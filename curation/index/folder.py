@@ -25,7 +25,7 @@ import pyarrow as pa
 from curation.flatten import canonical_json
 from curation.index.bids import DESCRIPTION, Sidecars, digest, merge
 from curation.index.claims import EMPTY, IMAGES, clean, entities_json
-from curation.index.described import bare_doi, words
+from curation.index.described import SEVERAL, bare_doi, words
 from curation.index.keys import LARGEST_POINTER, OTHER_LINK, Content, content_of_file, content_of_link
 from curation.index.model import COPIES, SourceFailed, SourceRead
 
@@ -319,7 +319,7 @@ class _Sidecars:
             if texts:
                 key, told = digest(merge(texts)[0])
                 metadata[key] = told
-                copy |= {"sidecar": key, "sidecar_path": texts[-1][0]}
+                copy |= {"sidecar": key, "sidecar_path": SEVERAL.join(path for path, _ in reversed(texts))}
         return dict(sorted(metadata.items()))
 
     def describe(self) -> dict[str, str | None]:

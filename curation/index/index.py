@@ -10,21 +10,26 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from curation.errors import LockedError, UsageError
+from curation.errors import LockedError, StoreCorrupted, UsageError
 from curation.index.model import COPIES, SourceRead
 from curation.store.files import to_json, write_atomically
 
 FORMAT = 1
+KEPT_SECONDS = 86_400
+"""How long files are kept that the index names no longer: longer than a night lasts."""
 SIDECARS = pa.schema([("digest", pa.string()), ("metadata", pa.string())])
 """Sidecar metadata by its digest, as canonical JSON."""
 # What a first run that was killed leaves.
@@ -116,6 +121,8 @@ class Index:
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.path / ".lock", timeout=0):
+                if (self.path / "index.json").exists():
+                    self._read(self.path / "index.json")  # what another run wrote since
                 yield
         except Timeout as error:
             raise LockedError(f"{self.path}: another run changes this index; wait until it ends") from error
@@ -129,8 +136,12 @@ class Index:
     def digest(self) -> str:
         """SHA-256 (hex) of all that it says of images."""
         digest = hashlib.sha256()
-        for dataset in sorted(self.datasets, key=lambda one: (one.source, one.dataset)):
-            digest.update(f"{dataset.source}\n{dataset.dataset}\n{dataset.sha256}\n".encode())
+        # In the order in which sources were added, on which the choice among copies depends.
+        ranks = {source.address: rank for rank, source in enumerate(self.sources)}
+        for dataset in sorted(
+            self.datasets, key=lambda one: (ranks.get(one.source, len(ranks)), one.dataset)
+        ):
+            digest.update(f"{dataset.dataset}\n{dataset.sha256}\n".encode())
         return digest.hexdigest()
 
     def states(self, source: str) -> dict[str, dict[str, Any]]:
@@ -143,11 +154,12 @@ class Index:
         sidecars = pa.table([list(read.sidecars), list(read.sidecars.values())], schema=SIDECARS)
         found = {"images": copies, "sidecars": sidecars.sort_by("digest")}
         contents = {folder: _parquet(table) for folder, table in found.items()}
-        digest = hashlib.sha256(f"{read.source}\n{read.dataset}\n".encode())
+        digest = hashlib.sha256()
         for content in contents.values():
             digest.update(hashlib.sha256(content).digest())
-        # Named by what is in it: a file that index.json names is never overwritten.
-        text = f"{_NOT_A_NAME.sub('-', read.dataset)[:60]}-{digest.hexdigest()[:16]}"
+        # Named by where it is from and what is in it: a file that index.json names is never overwritten.
+        named = hashlib.sha256(f"{read.source}\n{read.dataset}\n{digest.hexdigest()}".encode()).hexdigest()
+        text = f"{_NOT_A_NAME.sub('-', read.dataset)[:60]}-{named[:16]}"
         for folder, content in contents.items():
             (self.path / folder).mkdir(parents=True, exist_ok=True)
             write_atomically(self.path / folder / f"{text}.parquet", content)
@@ -172,6 +184,8 @@ class Index:
 
     def save(self) -> None:
         """Write ``index.json``, and remove files that it does not name."""
+        ranks = {source.address: rank for rank, source in enumerate(self.sources)}
+        self.datasets.sort(key=lambda one: (ranks.get(one.source, len(ranks)), one.dataset))
         content = {
             "format": FORMAT,
             "sources": [asdict(source) for source in self.sources],
@@ -182,32 +196,68 @@ class Index:
         known = {f"{dataset.file}.parquet" for dataset in self.datasets}
         for folder in ("images", "sidecars"):
             for file in (self.path / folder).glob("*.parquet"):
-                if file.name not in known:
+                # A night that opened the index before may still read them.
+                if file.name not in known and time.time() - file.stat().st_mtime > KEPT_SECONDS:
                     file.unlink()
 
-    def copies(self, columns: Sequence[str]) -> pa.Table:
-        """Columns of all copies, with ``rank``, the place of the source in the order in which sources were added."""
-        ranks = {source.address: rank for rank, source in enumerate(self.sources)}
-        tables = []
+    def md5s(self) -> Iterator[pa.ChunkedArray]:
+        """The checksums of every dataset's copies, in the order of :attr:`datasets`."""
         for dataset in self.datasets:
-            found = pq.read_table(self._file("images", dataset), columns=list(columns), partitioning=None)
-            rank = pa.array([ranks.get(dataset.source, len(ranks))] * len(found), pa.int32())
-            tables.append(found.append_column("rank", rank))
-        schema = pa.schema([*(COPIES.field(name) for name in columns), pa.field("rank", pa.int32())])
-        return pa.concat_tables(tables) if tables else schema.empty_table()
+            yield self._table("images", dataset, ["md5"]).column("md5")
 
-    def metadata(self, digests: set[str]) -> Mapping[str, str]:
-        """Sidecar metadata (canonical JSON) by their digests."""
-        found: dict[str, str] = {}
+    def rows(self, number: int, columns: Sequence[str], repeated: Sequence[str] = ()) -> pa.Table:
+        """Columns of the copies of a dataset, and ``rank``, the place of its source in the order of their adding.
+
+        Args:
+            number: of the dataset, in the order of :attr:`datasets`.
+            columns: which.
+            repeated: those whose values are held once.
+        """
+        dataset = self.datasets[number]
+        found = self._table("images", dataset, columns, repeated)
+        ranks = [place for place, source in enumerate(self.sources) if source.address == dataset.source]
+        rank = ranks[0] if ranks else len(self.sources)
+        return found.append_column("rank", pa.array(np.full(len(found), rank, dtype="int32")))
+
+    def no_rows(self, columns: Sequence[str]) -> pa.Table:
+        """As :meth:`rows`, of no dataset."""
+        fields = [*(COPIES.field(name) for name in columns), pa.field("rank", pa.int32())]
+        return pa.schema(fields).empty_table()
+
+    def copies(self, columns: Sequence[str]) -> pa.Table:
+        """Columns of all copies, with ``rank``; for indexes that fit into memory."""
+        return pa.concat_tables(
+            [self.no_rows(columns), *(self.rows(n, columns) for n in range(len(self.datasets)))]
+        )
+
+    def metadata(self, digests: set[str]) -> Iterator[dict[str, str]]:
+        """Sidecar metadata (canonical JSON) by their digests, a dataset at a time."""
         for dataset in self.datasets:
-            table = pq.read_table(self._file("sidecars", dataset), partitioning=None)
-            for digest, text in zip(*(column.to_pylist() for column in table.columns), strict=True):
-                if digest in digests:
-                    found[digest] = text
-        return found
+            table = self._table("sidecars", dataset, SIDECARS.names)
+            wanted = table.filter(pc.is_in(table.column("digest"), pa.array(sorted(digests), pa.string())))
+            if len(wanted):
+                yield dict(zip(*(column.to_pylist() for column in wanted.columns), strict=True))
+
+    def _table(
+        self, folder: str, dataset: Dataset, columns: Sequence[str], repeated: Sequence[str] = ()
+    ) -> pa.Table:
+        file = self._file(folder, dataset)
+        try:
+            return pq.read_table(
+                file, columns=list(columns), partitioning=None, read_dictionary=list(repeated)
+            )
+        except (pa.ArrowException, OSError) as error:
+            raise StoreCorrupted(
+                f"{file}: cannot be read ({error}); `mriqc-snapshot index update` of a new index makes it again"
+            ) from error
 
     def _file(self, folder: str, dataset: Dataset) -> Path:
         return self.path / folder / f"{dataset.file}.parquet"
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a file is of an index, perhaps of a first run that was killed."""
+    return file.name in _OURS or file.name.startswith(".tmp-")
 
 
 def existing_index(path: Path | None) -> Index | None:

@@ -28,7 +28,7 @@ COPY_FIELDS = [
     pa.field("doi", pa.string()),  # of the dataset, bare: 10.18112/openneuro.ds000114.v1.0.2
     pa.field("entities", pa.string()),  # BIDS entities, suffix and datatype, as JSON with sorted keys
     pa.field("sidecar", pa.string()),  # SHA-256 (hex) of the sidecar metadata that applies, as canonical JSON
-    pa.field("sidecar_path", pa.string()),  # of the nearest sidecar that applies
+    pa.field("sidecar_path", pa.string()),  # of the sidecars that apply, the nearest first
 ]
 COPIES = pa.schema(COPY_FIELDS)
 """A row a place (dataset, path) that ever held an image: several for one checksum, and for one path over time."""

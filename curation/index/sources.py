@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.errors import UsageError
-from curation.index.clones import registered_subdatasets
+from curation.flatten import canonical_json
+from curation.flatten.cells import could_be_formula
+from curation.free_text import scrub
+from curation.index.clones import local_path, registered_subdatasets
 from curation.index.folder import read_folder
 from curation.index.git import without_credentials
 from curation.index.index import Index, Source
@@ -65,31 +69,55 @@ def add_sources(
         name: value for name, value in (("dataset", dataset), ("base_url", base_url)) if value is not None
     }
     wanted: dict[str, Source] = {}
-    for address in addresses:
-        kind = kind_of(address)
-        address = (
-            address
-            if "://" in address or (kind == "repository" and ":" in address)
-            else str(Path(address).absolute())
-        )
-        mine = options if kind in ("manifest", "folder") else {}
-        wanted[address] = Source(address, kind, mine)
+    for given in addresses:
+        address, kind = _whole(given), kind_of(given)
+        mine: dict[str, Any] = dict(options) if kind in ("manifest", "folder") else {}
         if recursive and kind == "repository":
-            try:
-                wanted |= {
-                    found: Source(found, "repository")
-                    for _, found in registered_subdatasets(address, index.cache)
-                }
-            except SourceFailed as error:
-                report.failed[address] = str(error)
-    for address, source in wanted.items():
-        known = next((one for one in index.sources if one.address == address), None)
-        if known is None:
-            index.sources.append(source)
-        else:
-            known.kind, known.options = source.kind, source.options
+            mine["recursive"] = True
+        wanted[address] = Source(address, kind, mine)
+        if "recursive" in mine:
+            wanted |= _subdatasets(index, address, report)
+    _enlist(index, wanted)
     _read_all(index, [one for one in index.sources if one.address in wanted], report, on_source)
     return report
+
+
+def _whole(address: str) -> str:
+    """An address in one spelling: paths absolute, without ``.git``, as are URLs."""
+    place = local_path(address) if address.startswith("file://") else Path(address)
+    if place is not None and place.exists():
+        place = place.resolve()
+        return str(place.parent if place.name == ".git" else place)
+    return address.rstrip("/").removesuffix(".git") if "://" in address else address
+
+
+def _enlist(index: Index, wanted: Mapping[str, Source]) -> None:
+    """Add sources that the index does not have yet; what is given anew of others counts."""
+    known = {source.address: source for source in index.sources}
+    for address, source in wanted.items():
+        if address in known:
+            known[address].kind = source.kind
+            known[address].options |= source.options
+        else:
+            index.sources.append(source)
+
+
+def _subdatasets(index: Index, address: str, report: UpdateReport) -> dict[str, Source]:
+    """The subdatasets that a superdataset registers, and those that they do."""
+    found: dict[str, Source] = {}
+    waiting = [address]
+    while waiting:
+        above = waiting.pop()
+        try:
+            below = [
+                _whole(without_credentials(one)) for _, one in registered_subdatasets(above, index.cache)
+            ]
+        except (SourceFailed, UsageError, OSError, ValueError) as error:
+            report.failed[above] = str(error)
+            continue
+        waiting += [one for one in below if one not in found and one != address]
+        found |= {one: Source(one, "repository") for one in below if one != address}
+    return found
 
 
 def update_sources(index: Index, *, on_source: Callable[[str], None] = lambda address: None) -> UpdateReport:
@@ -100,6 +128,8 @@ def update_sources(index: Index, *, on_source: Callable[[str], None] = lambda ad
         on_source: told of every source that is done.
     """
     report = UpdateReport()
+    for source in [one for one in index.sources if one.options.get("recursive")]:
+        _enlist(index, _subdatasets(index, source.address, report))
     _read_all(index, list(index.sources), report, on_source)
     return report
 
@@ -108,8 +138,15 @@ def kind_of(address: str) -> str:
     """How an address is read: ``s3``, ``repository``, ``folder`` or ``manifest``.
 
     Raises:
-        UsageError: there is nothing at the address.
+        UsageError: there is nothing at the address, or a password is in it.
     """
+    if address != address.encode("utf-8", "replace").decode():
+        raise UsageError(f"{address!a}: its bytes are no UTF-8; rename it, or give a link to it")
+    if without_credentials(address) != address:
+        raise UsageError(
+            f"{without_credentials(address)}: given with a user name or password, which an index would keep; what "
+            "needs one is not public"
+        )
     if address.startswith("s3://"):
         return "s3"
     path = Path(address)
@@ -122,9 +159,7 @@ def kind_of(address: str) -> str:
     if path.is_file():
         with path.open("rb") as file:
             begins = file.read(16)
-        return (
-            "repository" if path.suffix == ".bundle" or begins.startswith(b"# v2 git bundle") else "manifest"
-        )
+        return "repository" if path.suffix == ".bundle" or begins.startswith(b"# v") else "manifest"
     raise UsageError(
         f"{without_credentials(address)}: there is nothing; expected a git repository (path, bundle or URL), "
         "s3://bucket/prefix, a checksum manifest or a BIDS folder"
@@ -135,23 +170,31 @@ def _read_all(
     index: Index, sources: Sequence[Source], report: UpdateReport, on_source: Callable[[str], None]
 ) -> None:
     """Read sources side by side; one that fails leaves what was known of it, and the others."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        jobs = [(source, pool.submit(_read, index, source)) for source in sources]
-        for source, job in jobs:
-            shown = without_credentials(source.address)
-            try:
-                found = job.result()
-            except SourceFailed as error:
-                source.failure = report.failed[shown] = str(error)
-            else:
-                source.failure = None
-                for read in found or ():
-                    index.put(_published(read, source.address))
-                if found:
-                    _forget(index, source.address, {read.dataset for read in found})
-                (report.read if found else report.unchanged).append(shown)
-            on_source(shown)
-    index.save()
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            jobs = {pool.submit(_read, index, source): source for source in sources}
+            for job in as_completed(jobs):
+                # Let go of what was read as soon as it is written.
+                source = jobs.pop(job)
+                try:
+                    found = job.result()
+                except (SourceFailed, UsageError, OSError, ValueError) as error:
+                    source.failure = report.failed[source.address] = str(error)
+                else:
+                    _take(index, source, found, report)
+                del job
+                on_source(source.address)
+    finally:
+        index.save()
+
+
+def _take(index: Index, source: Source, found: Sequence[SourceRead] | None, report: UpdateReport) -> None:
+    source.failure = None
+    for read in found or ():
+        index.put(_published(read, source.address))
+    if found:
+        _forget(index, source.address, {read.dataset for read in found})
+    (report.read if found else report.unchanged).append(source.address)
 
 
 def _read(index: Index, source: Source) -> Sequence[SourceRead] | None:
@@ -172,15 +215,41 @@ def _several(read: SourceRead | None) -> list[SourceRead] | None:
 
 
 def _published(read: SourceRead, address: str) -> SourceRead:
-    """What was read, under the address that was added; a path of this machine is nothing to publish, its name is."""
-    shown = (
-        without_credentials(address) if "://" in address or not Path(address).exists() else Path(address).name
-    )
-    column = pa.array([shown] * len(read.copies), pa.string())
-    place = read.copies.schema.get_field_index("source")
-    read.copies = read.copies.set_column(place, read.copies.schema.field(place), column)
-    read.source = address
+    """What was read, as tables may show it.
+
+    A path of this machine is nothing to publish, its name is, without what is personal in it. A text that a spreadsheet
+    would take for a formula stands in quotes, as JSON has it.
+    """
+    here = local_path(address) is not None if "://" in address else Path(address).exists()
+    copies = read.copies
+    if here:
+        place = copies.schema.get_field_index("source")
+        name = pa.array([Path(address).name] * len(copies), pa.string())
+        copies = copies.set_column(place, copies.schema.field(place), name)
+    for name in _SHOWN_TEXTS:
+        place = copies.schema.get_field_index(name)
+        encoded = copies.column(name).combine_chunks().dictionary_encode()
+        private = here and name in ("source", "dataset")
+        shown = pa.array(
+            [_shown(text, private=private) for text in encoded.dictionary.to_pylist()], pa.string()
+        )
+        copies = copies.set_column(place, copies.schema.field(place), shown.take(encoded.indices))
+    urls = copies.column("url")
+    secret = pc.fill_null(pc.match_substring_regex(urls, _SECRET), False)
+    place = copies.schema.get_field_index("url")
+    urls = pc.if_else(secret, pa.scalar(None, pa.string()), urls)
+    read.copies, read.source = copies.set_column(place, copies.schema.field(place), urls), address
     return read
+
+
+_SECRET = r"(?i)[?&][^=]*(token|key|signature|sig|secret|password|credential)[^=]*="
+_SHOWN_TEXTS = ("source", "dataset", "path", "first_version", "last_version", "doi", "sidecar_path")
+
+
+def _shown(text: str, *, private: bool) -> str:
+    # Addresses in names of files; of private folders anything that is personal.
+    text = scrub(text)[0] if private or "@" in text or "\uff20" in text else text
+    return canonical_json(text) if could_be_formula(text) else text
 
 
 def _forget(index: Index, address: str, datasets: Iterable[str]) -> None:

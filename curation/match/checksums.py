@@ -16,6 +16,9 @@ _SHOWN = (
     *("source", "dataset", "path", "first_version", "last_version", "in_newest", "url", "doi"),
     *("entities", "sidecar", "sidecar_path"),
 )
+# One value for many rows: held once.
+_SUFFIX = r'"suffix": "(?P<suffix>[^"]*)"'
+_REPEATED = ("source", "dataset", "first_version", "last_version", "doi", "sidecar_path")
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,12 @@ class Matches:
 
     Attributes:
         copies: every copy of any of them: the columns of the index that tables show, ``key`` (the place of its checksum
-            among those that were asked for), and ``chosen``; ordered by key, the chosen copy first, then as the choice
-            ranks them.
+            among those that were asked for), and ``chosen``.
+        order: of the copies: by key, the chosen copy first, then as the choice ranks them.
     """
 
     copies: pa.Table
+    order: np.ndarray
 
     def chosen(self, images: int) -> pa.Table:
         """The chosen copy of each of so many images, in their order, and ``n``, how many copies there are."""
@@ -46,14 +50,46 @@ def match_checksums(checksums: pa.ChunkedArray, index: Index) -> Matches:
     Of several copies the choice is, in this order: the source that was added first; one that the newest version of its
     dataset still has; the newest version; the lowest accession; the shortest path; the first path.
     """
-    places = pc.index_in(_digests(index.copies(["md5"]).column("md5")), value_set=_digests(checksums))
-    hits = np.flatnonzero(places.is_valid().to_numpy(zero_copy_only=False))
-    keys = places.take(pa.array(hits)).to_numpy().astype("int64")
-    found = index.copies(list(_SHOWN)).take(pa.array(hits))
-    ranked = _ranked(found, keys)
-    found, keys = found.take(pa.array(ranked)), keys[ranked]
-    chosen = np.diff(keys, prepend=-1) != 0
-    return Matches(_with(found.drop_columns(["rank"]), keys, chosen))
+    wanted = _digests(checksums)
+    keys, found = [], []
+    # Hashed once for all datasets; of these only the rows that are asked for are read.
+    columns = list(index.md5s())
+    lengths = [len(column) for column in columns]
+    known = pa.chunked_array([chunk for column in columns for chunk in column.chunks], pa.string())
+    places = pc.index_in(_digests(known), value_set=wanted)
+    del columns, known
+    starts = np.cumsum([0, *lengths])
+    for number, (start, length) in enumerate(zip(starts, lengths, strict=False)):
+        mine = places.slice(start, length)
+        hits = np.flatnonzero(mine.is_valid().to_numpy(zero_copy_only=False))
+        if len(hits):
+            keys.append(mine.take(pa.array(hits)).to_numpy().astype("int64"))
+            found.append(_shown(index.rows(number, _SHOWN, _REPEATED), hits))
+    if not found:
+        empty = _shown(index.no_rows(_SHOWN), np.array([], dtype="int64")).drop_columns(["rank"])
+        nothing = np.array([], dtype="int64")
+        return Matches(_with(empty, nothing, nothing.astype(bool)), nothing)
+    copies, place = pa.concat_tables(found).unify_dictionaries(), np.concatenate(keys)
+    # Long rows stay where they are; what is sorted is their numbers.
+    order = _ranked(copies, place)
+    chosen = np.zeros(len(order), dtype=bool)
+    chosen[order[np.diff(place[order], prepend=-1) != 0]] = True
+    return Matches(_with(copies.drop_columns(["rank"]), place, chosen), order)
+
+
+def _shown(rows: pa.Table, hits: np.ndarray) -> pa.Table:
+    """Some rows, with the BIDS suffix of each in place of all its entities."""
+    some = rows.take(pa.array(hits))
+    suffixes = pc.struct_field(pc.extract_regex(some.column("entities").cast(pa.string()), _SUFFIX), "suffix")
+    place = some.schema.get_field_index("entities")
+    some = some.set_column(place, "suffix", suffixes)
+    return some.cast(pa.schema([_held_once(field) for field in some.schema]))
+
+
+def _held_once(field: pa.Field) -> pa.Field:
+    plain = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    repeated = field.name in (*_REPEATED, "suffix")
+    return pa.field(field.name, pa.dictionary(pa.int32(), pa.string()) if repeated else plain)
 
 
 def _with(copies: pa.Table, keys: np.ndarray, chosen: np.ndarray) -> pa.Table:
@@ -64,18 +100,22 @@ def _with(copies: pa.Table, keys: np.ndarray, chosen: np.ndarray) -> pa.Table:
 
 def _ranked(copies: pa.Table, keys: np.ndarray) -> np.ndarray:
     """The order of copies: by checksum, then by the choice."""
+    several = np.flatnonzero(np.bincount(keys)[keys] > 1)
+    some = copies.take(pa.array(several))
     frame = pd.DataFrame(
         {
-            "key": keys,
-            "rank": copies.column("rank").to_numpy(),
-            "old": ~copies.column("in_newest").to_numpy(),
-            "version": _ages(copies.column("last_version")),
-            "dataset": copies.column("dataset").to_pandas().fillna(""),
-            "length": pc.binary_length(copies.column("path")).to_numpy(),
-            "path": copies.column("path").to_pandas(),
+            "key": keys[several],
+            "rank": some.column("rank").to_numpy(),
+            "old": ~some.column("in_newest").to_numpy(),
+            "version": _ages(some.column("last_version").cast(pa.string())),
+            "dataset": some.column("dataset").cast(pa.string()).to_pandas().fillna(""),
+            "length": pc.binary_length(some.column("path")).to_numpy(),
+            "path": some.column("path").to_pandas(),
         }
     )
-    return frame.sort_values(list(frame.columns), kind="stable").index.to_numpy()
+    places = np.zeros(len(keys), dtype="int64")
+    places[several[frame.sort_values(list(frame.columns), kind="stable").index]] = np.arange(len(several))
+    return np.lexsort((places, keys))
 
 
 def _ages(versions: pa.ChunkedArray) -> np.ndarray:

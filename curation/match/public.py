@@ -42,14 +42,22 @@ class PublicImages:
     Attributes:
         matches: every copy.
         columns: :data:`PUBLIC_COLUMNS`.
-        given: acquisition parameters as the sidecars of the chosen copies have them, and ``sidecar_path``.
+        sidecars: acquisition parameters as distinct sidecars have them; places: the row of it that each image has.
+        addresses: where each image's sidecar is.
         mismatch: where the name of the chosen copy is that of another modality.
     """
 
     matches: Matches
     columns: Mapping[str, pa.ChunkedArray]
-    given: pa.Table
+    sidecars: pa.Table
+    places: pa.Array
+    addresses: pa.ChunkedArray
     mismatch: np.ndarray
+
+    def given(self, start: int, rows: int) -> pa.Table:
+        """What the sidecars of some images say: columns of acquisition parameters, and ``sidecar_path``."""
+        found = self.sidecars.take(self.places.slice(start, rows))
+        return found.append_column("sidecar_path", self.addresses.slice(start, rows))
 
 
 def find_public(
@@ -65,16 +73,13 @@ def find_public(
     """
     matches = match_checksums(checksums, index)
     chosen = matches.chosen(len(checksums))
-    columns = {name: chosen.column(source) for name, source in _FROM_COPY.items()}
+    columns = {name: _plain(chosen.column(source)) for name, source in _FROM_COPY.items()}
     columns["n_public_copies"] = chosen.column("n")
     columns["public"] = pc.greater(chosen.column("n"), 0)
-    suffixes = {text: json.loads(text).get("suffix") for text in _distinct(chosen.column("entities"))}
-    mismatch = [
-        text is not None and suffixes[text] != resource for text in chosen.column("entities").to_pylist()
-    ]
-    given = _sidecar_rows(resource, chosen.column("sidecar"), index, pseudonyms)
-    given = given.append_column("sidecar_path", _addresses(chosen))
-    return PublicImages(matches, columns, given, np.array(mismatch, dtype=bool))
+    suffixes = chosen.column("suffix").cast(pa.string())
+    mismatch = pc.fill_null(pc.not_equal(suffixes, pa.scalar(str(resource))), False).to_numpy()
+    sidecars, places = _sidecar_rows(resource, chosen.column("sidecar"), index, pseudonyms)
+    return PublicImages(matches, columns, sidecars, places, _addresses(chosen), mismatch)
 
 
 def _distinct(column: pa.ChunkedArray) -> list[str]:
@@ -83,51 +88,65 @@ def _distinct(column: pa.ChunkedArray) -> list[str]:
 
 def _addresses(chosen: pa.Table) -> pa.ChunkedArray:
     """Where a sidecar is: dataset, version and path."""
+    missing = {"dataset": "", "last_version": "HEAD", "sidecar_path": ""}
     parts = [
-        pc.coalesce(chosen.column(name), pa.scalar(""))
-        for name in ("dataset", "last_version", "sidecar_path")
+        pc.coalesce(_plain(chosen.column(name)), pa.scalar(instead)) for name, instead in missing.items()
     ]
     return pc.binary_join_element_wise(*parts, "/")
 
 
 def _sidecar_rows(
     resource: Resource, digests: pa.ChunkedArray, index: Index, pseudonyms: Pseudonyms | None
-) -> pa.Table:
-    """Acquisition parameters of every row's sidecars, read and scrubbed as those of records are; missing for none."""
-    wanted = sorted(_distinct(digests))
-    metadata = index.metadata(set(wanted))
-    documents = [f'{{"bids_meta": {metadata[digest]}}}'.encode() for digest in wanted]
-    rows = flatten(table(resource), documents, pseudonyms).table
+) -> tuple[pa.Table, pa.Array]:
+    """Acquisition parameters of distinct sidecars, read and scrubbed as those of records are, and whose is which."""
     names = [
         column.name
         for column in table(resource).columns
-        if column.path[0] == "bids_meta" and column.personal is None and not column.required
+        if column.path[0] == "bids_meta"
+        and column.personal is None
+        and not column.required
+        # Entities are in the names of files.
+        and not column.name.endswith("_id")
     ]
-    places = pc.index_in(digests, value_set=pa.array(wanted, pa.string())).combine_chunks()
-    return rows.select(names).combine_chunks().take(places)
+    known: list[str] = []
+    rows = [flatten(table(resource), []).table.select(names)]
+    for found in index.metadata(set(_distinct(digests))):
+        new = sorted(found)
+        documents = [f'{{"bids_meta": {found[digest]}}}'.encode() for digest in new]
+        rows.append(flatten(table(resource), documents, pseudonyms).table.select(names))
+        known += new
+    places = pc.index_in(digests, value_set=pa.array(known, pa.string())).combine_chunks()
+    return pa.concat_tables(rows).combine_chunks(), places
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 def copies_ledger(
     resource: Resource, public: PublicImages, record_ids: pa.ChunkedArray, checksums: pa.ChunkedArray
 ) -> pa.Table:
     """Rows of ``audit/matches``: every public copy of every image, the chosen one first."""
-    copies = public.matches.copies
-    places = copies.column("key")
+    copies, order = public.matches.copies, pa.array(public.matches.order)
+    places = copies.column("key").take(order)
     schema = published_table("matches").arrow_schema
     found = {
         "record_id": record_ids.take(places),
         "resource": pa.array([resource] * len(copies), pa.string()),
         "md5sum": checksums.take(places),
-        **{name: copies.column(name) for name in schema.names if name in copies.column_names},
+        **{name: copies.column(name).take(order) for name in schema.names if name in copies.column_names},
     }
     return pa.table([found[name].cast(schema.field(name).type) for name in schema.names], schema=schema)
 
 
-def disagreements(resource: Resource, repaired: Repaired, given: pa.Table) -> tuple[np.ndarray, pa.Table]:
+def disagreements(
+    resource: Resource, received: pa.Table, repaired: Repaired, given: pa.Table
+) -> tuple[np.ndarray, pa.Table]:
     """Where a curated cell is not what the public image's sidecar says: the rows, and those of ``audit/disagreements``.
 
     Args:
         resource: whose rows they are.
+        received: the rows before repair.
         repaired: the rows after repair, with ``record_id`` and ``provenance_md5sum``.
         given: what sidecars say of them.
     """
@@ -136,7 +155,10 @@ def disagreements(resource: Resource, repaired: Repaired, given: pa.Table) -> tu
     schema = published_table("disagreements").arrow_schema
     found = [schema.empty_table()]
     for name in given.column_names[:-1]:
-        differs = _differ(rows.column(name), given.column(name))
+        # What was received as the sidecar says it, and repaired, does not disagree.
+        differs = _differ(rows.column(name), given.column(name)) & _differ(
+            received.column(name), given.column(name)
+        )
         differs[repaired.by_rule.get(FILLING, {}).get(name, [])] = False
         if not differs.any():
             continue
@@ -166,9 +188,13 @@ def _differ(ours: pa.ChunkedArray, theirs: pa.ChunkedArray) -> np.ndarray:
     """Where both columns hold something, and not the same."""
     if pa.types.is_floating(ours.type):
         one, other = ours.to_numpy(), theirs.to_numpy()
+        finite = np.isfinite(one) & np.isfinite(other)
         with np.errstate(invalid="ignore"):
-            return np.abs(one - other) > SAME_SHARE * np.maximum(np.abs(one), np.abs(other))
-    return pc.not_equal(ours, theirs.cast(ours.type)).fill_null(False).to_numpy()
+            far = np.abs(one - other) > SAME_SHARE * np.maximum(np.abs(one), np.abs(other))
+        return np.where(finite, far, (one != other) & ~np.isnan(one) & ~np.isnan(other))
+    if pa.types.is_string(ours.type) or pa.types.is_large_string(ours.type):
+        ours, theirs = (pc.utf8_lower(column.cast(pa.large_string())) for column in (ours, theirs))
+    return pc.not_equal(ours, theirs).fill_null(False).to_numpy()
 
 
 def public_coverage(created: pd.Series, public: PublicImages) -> dict[str, Any]:

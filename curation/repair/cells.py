@@ -79,6 +79,10 @@ class Cells:
             else np.array([value is None or value == "" for value in values], bool)
         )
 
+    def missing(self, name: str) -> np.ndarray:
+        """Which cells of a column are empty and were received as nothing: not as NaN, nor as an empty text."""
+        return self.empty(name) & self._rows.column(name).is_null().to_numpy()
+
     def given(self, name: str) -> np.ndarray | None:
         """What sidecars of public images say of a column; ``None`` where there are no such images at all."""
         if self._given is None or name not in self._given.column_names:

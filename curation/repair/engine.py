@@ -331,9 +331,11 @@ def _is_missing(cells: Cells, name: str) -> np.ndarray:
     if given is None:
         return np.zeros(len(cells), dtype=bool)
     said = (
-        ~np.isnan(given) if cells.is_number(name) else np.array([value is not None for value in given], bool)
+        np.isfinite(given)
+        if cells.is_number(name)
+        else np.array([value not in (None, "") for value in given])
     )
-    which = said & cells.empty(name)
+    which = said & cells.missing(name)
     which[list(cells.asides.get(name, ()))] = False
     return which
 

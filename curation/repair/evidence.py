@@ -79,7 +79,7 @@ def field_in_sidecar(cells: Cells, name: str, places: Sequence[int]) -> list[Any
     received = cells.values(name)[list(places)].tolist()
     said = value_in_sidecar(cells, name, places)
     return [
-        field if field is not None and field == field and math.floor(field) == cut else None
+        field if field is not None and math.isfinite(field) and math.floor(field) == cut else None
         for field, cut in zip(said, received, strict=True)
     ]
 

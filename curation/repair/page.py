@@ -67,6 +67,10 @@ def _when(rule: Rule) -> str:
         said.append("the value is whole")
     if when.unlisted:
         said.append("the text is none that BIDS has")
+    if when.missing:
+        said.append("nothing was received, and the sidecar of the public image has something")
+    if when.not_after is not None:
+        said.append(f"the value is not of {when.not_after}")
     if when.received is not None:
         said.append(" or ".join(_RECEIVED[why] for why in when.received))
     return ", and ".join(said)

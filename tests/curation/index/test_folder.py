@@ -308,7 +308,7 @@ def test_sidecars(dataset: Path) -> None:
     near = BOLD.replace(".nii.gz", ".json")
     write(dataset, near, {"RepetitionTime": 3})
     one = read(dataset)
-    assert applied(one, BOLD) == ({"EchoTime": 0.03, "RepetitionTime": 3}, near)
+    assert applied(one, BOLD) == ({"EchoTime": 0.03, "RepetitionTime": 3}, f"{near} + task-rest_bold.json")
     assert applied(one, T1W) == (None, None)
     assert dict(one.sidecars) == dict([digest({"EchoTime": 0.03, "RepetitionTime": 3})])
     assert read_folder(dataset, state=one.state) is None
@@ -316,7 +316,10 @@ def test_sidecars(dataset: Path) -> None:
     assert applied(read(dataset, state=one.state), BOLD)[0] == {"EchoTime": 0.03, "RepetitionTime": 4}
     (dataset / near).unlink()
     link(dataset, near, "../../task-rest_bold.json")
-    assert applied(read(dataset), BOLD) == ({"EchoTime": 0.03, "RepetitionTime": 2}, near)
+    assert applied(read(dataset), BOLD) == (
+        {"EchoTime": 0.03, "RepetitionTime": 2},
+        f"{near} + task-rest_bold.json",
+    )
 
 
 @pytest.mark.parametrize(

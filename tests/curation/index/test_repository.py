@@ -373,7 +373,7 @@ def test_sidecars_are_those_of_the_last_version(history: History, tmp_path: Path
         for row in found.copies.to_pylist()
     }
     assert told == {
-        md5("one"): ({"RepetitionTime": 2, "EchoTime": 3}, near),
+        md5("one"): ({"RepetitionTime": 2, "EchoTime": 3}, f"{near} + {side}"),
         md5("between"): ({"RepetitionTime": 4}, side),
         md5("new"): ({"RepetitionTime": 5}, side),
     }

@@ -47,6 +47,11 @@ def repository(folder: Path, images: dict[str, str], tag: str | None = None) -> 
     return folder
 
 
+def _age(folder: Path) -> None:
+    for file in folder.iterdir():
+        os.utime(file, (0, 0))
+
+
 IMAGE = "sub-01/anat/sub-01_T1w.nii.gz"
 
 
@@ -78,7 +83,9 @@ def test_an_update_reads_what_is_new_and_forgets_nothing(dataset: Path, tmp_path
     rows = {row["md5"]: row for row in index.copies(["md5", "last_version", "in_newest"]).to_pylist()}
     assert (rows[A]["last_version"], rows[A]["in_newest"]) == ("1.0.0", False)
     assert (rows[B]["last_version"], rows[B]["in_newest"]) == ("1.0.1", True)
-    # One file a dataset is left.
+    # One file a dataset is left, once no night that opened the index before can still read the other.
+    _age(tmp_path / "index/images")
+    update_sources(index)
     assert len(list((tmp_path / "index/images").iterdir())) == 1
 
 
@@ -118,6 +125,43 @@ def test_the_subdatasets_of_a_superdataset(dataset: Path, tmp_path: Path) -> Non
     report = add_sources(index, [str(above)], recursive=True)
     assert report.failed == {} and checksums(index) == {A, B}
     assert {one.dataset for one in index.datasets if one.images} == {"ds000001", "ds000002"}
+    third = repository(tmp_path / "ds000003", {IMAGE: "c" * 32})
+    git(dataset, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(third), "below")
+    git(dataset, "commit", "-q", "-m", "one more")
+    update_sources(index)
+    assert checksums(index) == {A, B, "c" * 32}
+
+
+def test_one_repository_is_one_source_however_it_is_spelt(dataset: Path, tmp_path: Path) -> None:
+    index = Index(tmp_path / "index")
+    add_sources(index, [str(dataset), f"{dataset}/../ds000001", f"{dataset}/.git", f"file://{dataset}"])
+    assert [source.address for source in index.sources] == [str(dataset)]
+
+
+def test_what_was_said_of_a_source_stays(tmp_path: Path) -> None:
+    (tmp_path / "sums.txt").write_text(f"{A}  {IMAGE}\n")
+    index = Index(tmp_path / "index")
+    add_sources(index, [str(tmp_path / "sums.txt")], dataset="ds000009", base_url="https://example.org/d")
+    add_sources(index, [str(tmp_path / "sums.txt")])
+    assert index.sources[0].options == {"dataset": "ds000009", "base_url": "https://example.org/d"}
+
+
+def test_where_an_index_was_made_is_no_part_of_it(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset, tmp_path / "elsewhere/ds000001", symlinks=True)
+    first, second = Index(tmp_path / "one"), Index(tmp_path / "two")
+    add_sources(first, [str(dataset)])
+    add_sources(second, [str(tmp_path / "elsewhere/ds000001")])
+    assert first.digest == second.digest
+
+
+def test_secrets_and_addresses_in_listings_are_not_published(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        f"md5,path,url\n{A},sub-01_x_T1w.nii.gz,https://h.org/x?token=TOK\n{B},sub-jane@example.org_T1w.nii.gz,\n"
+    )
+    index = Index(tmp_path / "index")
+    add_sources(index, [str(tmp_path / "t.csv")], dataset="ds1")
+    shown = str(index.copies(["path", "url", "md5"]).to_pylist())
+    assert "TOK" not in shown and "jane" not in shown and A in shown
 
 
 @pytest.mark.parametrize(
@@ -176,6 +220,7 @@ def test_a_run_that_was_killed_leaves_the_index_as_it_was(dataset: Path, tmp_pat
     # Everything of a run but its last step.
     index.put(SourceRead(str(dataset), "ds000001", copies))
     assert checksums(Index(tmp_path / "index")) == {A}
+    _age(tmp_path / "index/images")
     Index(tmp_path / "index").save()
     assert len(list((tmp_path / "index/images").iterdir())) == 1
 
@@ -224,3 +269,57 @@ def test_the_commands(dataset: Path, tmp_path: Path) -> None:
     assert failed.returncode == 1 and "broken.bundle" in failed.stderr and "Traceback" not in failed.stderr
     missing = run(tmp_path, "add", "nothing-here")
     assert missing.returncode == 2 and "there is nothing" in missing.stderr
+
+
+def test_the_order_of_adding_is_part_of_what_the_index_is(dataset: Path, tmp_path: Path) -> None:
+    other = repository(tmp_path / "ds000002", {IMAGE: A})
+    first, second = Index(tmp_path / "one"), Index(tmp_path / "two")
+    add_sources(first, [str(dataset), str(other)])
+    add_sources(second, [str(other), str(dataset)])
+    assert first.digest != second.digest
+    add_sources(again := Index(tmp_path / "three"), [str(dataset), str(other)])
+    assert again.digest == first.digest
+
+
+def test_a_password_is_refused_and_not_kept(tmp_path: Path) -> None:
+    added = run(tmp_path, "add", "https://bob:s3cret@127.0.0.1:1/ds000001")
+    assert added.returncode == 2 and "user name or password" in added.stderr
+    assert "s3cret" not in added.stdout + added.stderr and not (tmp_path / "index/index.json").exists()
+
+
+def test_an_address_that_is_none_leaves_the_others(dataset: Path, tmp_path: Path) -> None:
+    index = Index(tmp_path / "index")
+    report = add_sources(index, [str(dataset), "https://[x/ds000001"])
+    assert list(report.failed) == ["https://[x/ds000001"]
+    assert checksums(Index(tmp_path / "index")) == {A}
+
+
+def test_what_another_run_added_is_seen_under_the_lock(dataset: Path, tmp_path: Path) -> None:
+    other = repository(tmp_path / "ds000002", {IMAGE: B})
+    first, second = Index(tmp_path / "index"), Index(tmp_path / "index")
+    with first.lock():
+        add_sources(first, [str(dataset)])
+    with second.lock():
+        add_sources(second, [str(other)])
+    assert checksums(Index(tmp_path / "index")) == {A, B}
+
+
+def test_names_of_private_folders_are_scrubbed(tmp_path: Path) -> None:
+    image = tmp_path / "jane@example.org" / IMAGE
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"an image")
+    index = Index(tmp_path / "index")
+    add_sources(index, [str(tmp_path / "jane@example.org")])
+    (row,) = index.copies(["source", "dataset"]).to_pylist()
+    assert "jane" not in str(row)
+    (tmp_path / "second").mkdir()
+    dataset = repository(tmp_path / "second/ds000003", {IMAGE: A})
+    add_sources(index, [f"file://{dataset}"])
+    assert str(tmp_path) not in str(index.copies(["source", "url"]).to_pylist())
+
+
+def test_a_shallow_clone_is_refused(dataset: Path, tmp_path: Path) -> None:
+    repository(dataset, {IMAGE: B})
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{dataset}", "shallow")
+    report = add_sources(Index(tmp_path / "index"), [str(tmp_path / "shallow")])
+    assert "unshallow" in report.failed[str(tmp_path / "shallow")]

@@ -91,7 +91,7 @@ def test_every_copy_is_found_and_one_is_chosen(
 ) -> None:
     index = index_of(tmp_path_factory.mktemp("index"), datasets)
     matches = match_checksums(sums(*wanted), index)
-    rows = matches.copies.to_pylist()
+    rows = matches.copies.take(pa.array(matches.order)).to_pylist()
     expected = [
         (wanted.index(one["md5"]), name, one["path"]) for name, copies in datasets.items() for one in copies
         if one["md5"] in wanted
@@ -100,8 +100,7 @@ def test_every_copy_is_found_and_one_is_chosen(
     for key in range(len(wanted)):
         mine = [row["chosen"] for row in rows if row["key"] == key]
         assert mine == [True] * min(1, len(mine)) + [False] * (len(mine) - 1)
-    again = match_checksums(sums(*wanted), index)
-    assert again.copies == matches.copies
+    assert [row["key"] for row in rows] == sorted(row["key"] for row in rows)
 
 
 def test_an_index_of_nothing_matches_nothing(tmp_path: Path) -> None:
@@ -187,7 +186,35 @@ def test_what_was_received_stays_and_is_listed_where_it_disagrees(tmp_path: Path
         "bids_meta_EchoTime": "0.003", "bids_meta_Manufacturer": "Siemens", "bids_meta_RepetitionTime": "2300.0",
     }  # fmt: skip
     assert listed.loc["bids_meta_EchoTime", "curated"] == "0.004"
+
     assert "sidecar_mismatch" in row["flags"].split()
+
+
+def test_what_was_received_as_the_sidecar_says_does_not_disagree(tmp_path: Path) -> None:
+    meta = {"RepetitionTime": 2300, "PhaseEncodingDirection": "AP"}
+    row, ledger, report = _row_and_ledger(tmp_path, meta, meta)
+    assert (row["bids_meta_RepetitionTime"], row["bids_meta_PhaseEncodingDirection"]) == ("2.3", "j-")
+    assert set(ledger) == {"RepetitionTime", "PhaseEncodingDirection"}
+    assert table(report, "audit/disagreements").empty and "sidecar_mismatch" not in row["flags"]
+
+
+@pytest.mark.parametrize("said", [float("inf"), float("nan")])
+def test_a_sidecar_without_numbers_says_nothing(said: float, tmp_path: Path) -> None:
+    sidecar = {"MagneticFieldStrength": said, "EchoTime": said, "Manufacturer": "", "FlipAngle": None}
+    meta = {"MagneticFieldStrength": 2, "InversionTime": float("nan")}
+    row, ledger, _ = _row_and_ledger(tmp_path, meta, sidecar | {"InversionTime": 0.9}, moment(1_500_000_000))
+    assert set(ledger) == {"MagneticFieldStrength"} and row["bids_meta_EchoTime"] == ""
+    assert row["bids_meta_InversionTime"] == "nan"
+
+
+def test_no_cell_of_a_public_copy_is_a_formula(tmp_path: Path) -> None:
+    (tmp_path / "sums.md5").write_text(f'{A}  =HYPERLINK("http://example.org","x")/sub-01_T1w.nii.gz\n')
+    index = Index(tmp_path / "index")
+    add_sources(index, [str(tmp_path / "sums.md5")], dataset="ds1")
+    report = curated(tmp_path, "T1w", [valid("T1w", A)], index)
+    (row,) = table(report, "csv/T1w_curated").to_dict("records")
+    assert row["public_path"].startswith('"=HYPERLINK')
+    assert table(report, "audit/matches")["path"].tolist() == [row["public_path"]]
 
 
 def test_what_could_not_be_read_is_not_overwritten(tmp_path: Path) -> None:
