@@ -6,6 +6,7 @@ import hashlib
 import logging
 import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -152,6 +153,10 @@ def _fetched(
     shown: str, origin: str, clone: Path, wanted: list[str], refs: Mapping[str, str], advice: str
 ) -> Repository:
     """Fetch refs into a bare repository, made if need be. What was killed is completed by the next."""
+    for lock in [*clone.glob("*.lock"), *clone.glob("refs/**/*.lock")]:
+        # Of a fetch that was killed: no other may work here, and none lasts so long.
+        if time.time() - lock.stat().st_mtime > FETCH_SECONDS:
+            lock.unlink()
     kind = "sha256" if len(next(iter(refs.values()))) == 64 else "sha1"
     run(shown, "init", "--quiet", "--bare", "--template=", f"--object-format={kind}", str(clone))
     quiet = ["fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head"]

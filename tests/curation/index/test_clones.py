@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -198,6 +199,12 @@ def test_a_url_is_cloned_once_and_then_updated(history: History, server: str, tm
     (clone,) = cache.glob("*.git")
     git(clone, "update-ref", "-d", "refs/heads/new")
     (clone / "objects/pack/tmp_pack_x").write_bytes(b"PACK")
+    lock = clone / "refs/heads/new.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    with pytest.raises(SourceFailed, match=r"new\.lock"):  # another may be at work
+        read_repository(address, cache=cache)
+    os.utime(lock, (0, 0))
     assert checksums(address, cache) == {md5("two"), md5("new")}
 
 
