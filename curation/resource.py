@@ -147,19 +147,16 @@ def _write_ratings(
 ) -> None:
     decision, published = curated.decision, published_table(resource)
     received = [column.name for column in (*table(resource).columns, *published.columns[-2:])]
+    # Ratings are few beside images, and are compared with each other.
     chunks = list(gather(paths, decision.unique, [*received, "created", "updated", READINGS]))
-    empty = pa.table({name: pa.array([], pa.string()) for name in received})
-    sent = (
-        pa.concat_tables(_without_readings(chunk, curated.readings) for chunk in chunks) if chunks else empty
-    )
+    whole = []
     if chunks:
+        sent = pa.concat_tables(_without_readings(chunk, curated.readings) for chunk in chunks)
         rated, compared = rate(sent), compare(sent, images)
         curated.agreement = agreement(sent, rated, compared)
         columns = {name: part.column(name) for part in (sent, rated, compared) for name in part.column_names}
-        whole = pa.table([columns[name] for name in published.names], names=published.names)
-        _write(published, iter([whole]), staging, expected=len(decision.unique))
-    else:
-        _write(published, iter([]), staging, expected=0)
+        whole.append(pa.table([columns[name] for name in published.names], names=published.names))
+    _write(published, iter(whole), staging, expected=len(decision.unique))
     records, quarantine = make_ledgers(resource, decision, None)
     curated.ledgers |= {"records": records, "quarantine": quarantine}
     curated.ledgers |= {name: _empty(name) for name in ("repairs", "matches", "disagreements")}
