@@ -8,13 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from curation.flatten import FORMULA
-from curation.harmonise import differing, field_of_frequency, fields_of_model
-from curation.repair import Repaired
+from curation.harmonise import differing, nominal_of_frequency, nominal_of_model
+from curation.repair import NEAR_SECONDS, NEAR_SHARE, Repaired
 from schemas import table
 from schemas.dictionary import Resource
-
-TR_SECONDS, TR_SHARE = 0.001, 0.01
-"""How far the two repetition times may differ: headers hold single precision, sidecars are rounded to milliseconds."""
 
 _ECHO_TIME, _REPETITION_TIME = "echo-time-milliseconds", "repetition-time-milliseconds"
 _LEFT = ("formula_text", "unreadable_acquisition")
@@ -101,7 +98,7 @@ def _of_scanner(rows: pa.Table, harmonised: Mapping[str, pa.Array]) -> Iterator[
     for name, texts in (("manufacturer", rows.column("bids_meta_Manufacturer")), ("scanner_model", models)):
         yield f"unknown_{name}", texts.is_valid().to_numpy() & ~harmonised[name].is_valid().to_numpy(False)
     nominal = harmonised["field_strength_nominal"]
-    others = field_of_frequency(rows.column("bids_meta_ImagingFrequency")), fields_of_model(models)
+    others = nominal_of_frequency(rows.column("bids_meta_ImagingFrequency")), nominal_of_model(models)
     yield "field_strength_mismatch", differing(nominal, others[0]) | differing(nominal, others[1])
 
 
@@ -111,4 +108,4 @@ def _numbers(rows: pa.Table, name: str) -> np.ndarray:
 
 def _differ(header: np.ndarray, sidecar: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
-        return np.abs(header - sidecar) > np.maximum(TR_SECONDS, TR_SHARE * np.abs(header))
+        return np.abs(header - sidecar) > np.maximum(NEAR_SECONDS, NEAR_SHARE * np.abs(header))

@@ -63,12 +63,12 @@ def task(text: str) -> str | None:
     return "rest" if label in _RESTING else label or None
 
 
-def fields_of_model(models: pa.ChunkedArray) -> pa.Array:
+def nominal_of_model(models: pa.ChunkedArray) -> pa.Array:
     """The nominal field of each model, in tesla; missing where a model is unknown or was sold with several."""
     return _mapped(models, _only_field, pa.float64())
 
 
-def field_of_frequency(frequencies: pa.ChunkedArray) -> pa.Array:
+def nominal_of_frequency(frequencies: pa.ChunkedArray) -> pa.Array:
     """The nominal field, in tesla, in which protons precess with each frequency (MHz); missing where none is near."""
     return _mapped(frequencies, lambda frequency: nominal_field(frequency / GYROMAGNETIC_RATIO), pa.float64())
 
@@ -80,8 +80,8 @@ def _field(rows: pa.Table) -> pa.Array:
         pc.is_finite(received).fill_null(False),
         _mapped(received, nominal_field, pa.float64()),
         pc.coalesce(
-            field_of_frequency(rows.column("bids_meta_ImagingFrequency")),
-            fields_of_model(rows.column("bids_meta_ManufacturersModelName")),
+            nominal_of_frequency(rows.column("bids_meta_ImagingFrequency")),
+            nominal_of_model(rows.column("bids_meta_ManufacturersModelName")),
         ),
     )
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from filelock import FileLock
 
@@ -29,6 +29,11 @@ _BRANCHES = ("refs/heads/main", "refs/heads/master", "refs/remotes/origin/main",
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
+def scheme_of(address: str) -> str:
+    """What stands before ``://``, in lower case."""
+    return address.partition("://")[0].lower()
+
+
 def local_path(address: str) -> Path | None:
     """Where a repository is on this machine, absolute; None if the address is of another one.
 
@@ -36,9 +41,10 @@ def local_path(address: str) -> Path | None:
         SourceFailed: there is nothing, or the address is of a kind that is not read.
     """
     if address.startswith("file://"):
-        place = Path(unquote(urlsplit(address).path))
+        # file://host/path; what is no address at all is git's to refuse.
+        place = Path("/" + unquote(address.removeprefix("file://").partition("/")[2]))
     elif "://" in address:
-        scheme = urlsplit(address).scheme
+        scheme = scheme_of(address)
         if scheme not in _SCHEMES:
             raise SourceFailed(
                 f"{without_credentials(address)}: addresses of kind {scheme}:// are not read; "
@@ -248,7 +254,7 @@ def _resolved(url: str, base: str, origin: str, *, is_local: bool) -> str | None
     if url.startswith(("/", "file://")):
         return url if is_local else None
     if "://" in url:
-        return url if urlsplit(url).scheme in _SCHEMES else None
+        return url if scheme_of(url) in _SCHEMES else None
     return url if _SCP.match(url) else None
 
 

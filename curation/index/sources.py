@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from curation.errors import UsageError
 from curation.flatten import canonical_json
 from curation.flatten.cells import could_be_formula
+from curation.flatten.documents import is_utf8
 from curation.free_text import scrub
 from curation.index.clones import local_path, registered_subdatasets
 from curation.index.folder import read_folder
@@ -112,9 +113,12 @@ def _subdatasets(index: Index, address: str, report: UpdateReport) -> dict[str, 
             below = [
                 _whole(without_credentials(one)) for _, one in registered_subdatasets(above, index.cache)
             ]
-        except (SourceFailed, UsageError, OSError, ValueError) as error:
+        except (SourceFailed, OSError) as error:
             report.failed[above] = str(error)
             continue
+        for one in [one for one in below if not is_utf8(one)]:
+            report.failed[ascii(one)] = f"{one!a}: its bytes are no UTF-8"
+            below.remove(one)
         waiting += [one for one in below if one not in found and one != address]
         found |= {one: Source(one, "repository") for one in below if one != address}
     return found
@@ -140,7 +144,7 @@ def kind_of(address: str) -> str:
     Raises:
         UsageError: there is nothing at the address, or a password is in it.
     """
-    if address != address.encode("utf-8", "replace").decode():
+    if not is_utf8(address):
         raise UsageError(f"{address!a}: its bytes are no UTF-8; rename it, or give a link to it")
     if without_credentials(address) != address:
         raise UsageError(
@@ -178,7 +182,7 @@ def _read_all(
                 source = jobs.pop(job)
                 try:
                     found = job.result()
-                except (SourceFailed, UsageError, OSError, ValueError) as error:
+                except (SourceFailed, UsageError, OSError) as error:
                     source.failure = report.failed[source.address] = str(error)
                 else:
                     _take(index, source, found, report)

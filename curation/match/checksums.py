@@ -16,8 +16,8 @@ _SHOWN = (
     *("source", "dataset", "path", "first_version", "last_version", "in_newest", "url", "doi"),
     *("entities", "sidecar", "sidecar_path"),
 )
-# One value for many rows: held once.
 _SUFFIX = r'"suffix": "(?P<suffix>[^"]*)"'
+# One value for many rows: held once.
 _REPEATED = ("source", "dataset", "first_version", "last_version", "doi", "sidecar_path")
 
 

@@ -207,9 +207,7 @@ def public_coverage(created: pd.Series, public: PublicImages) -> dict[str, Any]:
     years = pd.to_datetime(created, unit="s", utc=True).dt.year.to_numpy()
     found = public.columns["public"].to_numpy()
     frame = pd.DataFrame({"year": years, "images": 1, "public": found.astype("int64")})
-    datasets = (
-        public.columns["public_dataset"].filter(pc.fill_null(public.columns["public"], False)).to_pandas()
-    )
+    datasets = public.columns["public_dataset"].filter(public.columns["public"]).to_pandas()
     by_year = frame.dropna().groupby("year").sum()
     return {
         "images": len(found),

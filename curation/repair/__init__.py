@@ -1,12 +1,14 @@
 """Stage 6, repair: declared rules with evidence, and a ledger of every cell that they change."""
 
-from curation.repair.engine import FILLING, Repaired, Tally, repair
+from curation.repair.engine import FILLING, NEAR_SECONDS, NEAR_SHARE, Repaired, Tally, repair
 from curation.repair.rules import Rule, rules, rules_digest
 from curation.repair.summary import summarize
 
 __all__ = [
     "ASIDES_TYPE",
     "FILLING",
+    "NEAR_SECONDS",
+    "NEAR_SHARE",
     "Repaired",
     "Rule",
     "Tally",

@@ -18,12 +18,10 @@ from curation.flatten.cells import MISFIT, READERS, could_be_formula
 from curation.repair.cells import Cells
 from curation.repair.rules import Evidence
 from schemas.spellings import is_known_spelling
-from schemas.vocabularies import NOMINAL_FIELDS, scanner
+from schemas.vocabularies import NOMINAL_FIELDS, TOLERANCE, scanner
 
 GYROMAGNETIC_RATIO = 42.577
 """Of protons, in MHz/T: 42.577478 by CODATA 2018, https://physics.nist.gov/cgi-bin/cuu/Value?gammapbar"""
-FIELD_SHARE = 0.02
-"""How far a field computed of the frequency may be from a nominal one: magnets of 1.5 T are run at 1.49 T too."""
 RUN_AT = 2.89
 """Tesla; what Siemens' magnets of nominally 3 T are run at (123.2 MHz), and their headers say."""
 
@@ -40,9 +38,7 @@ def read_as_declared(cells: Cells, name: str, places: Sequence[int]) -> list[Any
 def read_only_element(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
     """The one element of a list, itself perhaps in text."""
     values = (_received(cells, name, place, UNREADABLE) for place in places)
-    return [
-        _read(cells, name, value[0] if type(value) is list and len(value) == 1 else None) for value in values
-    ]
+    return [_read(cells, name, _only(value)) if type(value) is list else None for value in values]
 
 
 def read_under_other_key(cells: Cells, name: str, places: Sequence[int]) -> list[Any]:
@@ -117,7 +113,7 @@ def field_of_frequency(cells: Cells, name: str, places: Sequence[int]) -> list[A
     received = cells.values(name)[list(places)].tolist()
     return [
         # A number that is the field as it is was not cut.
-        cut if abs(field - cut) <= FIELD_SHARE * cut
+        cut if abs(field - cut) <= TOLERANCE * cut
         else next((one for one in _names(field) if math.floor(one) == cut), None)
         for field, cut in zip(fields, received, strict=True)
     ]  # fmt: skip
@@ -158,7 +154,7 @@ def _names(field: float) -> Iterator[float]:
     if not math.isfinite(field) or field <= 0:
         return
     nearest = min((*NOMINAL_FIELDS, RUN_AT), key=lambda one: abs(one - field))
-    if abs(nearest - field) <= FIELD_SHARE * nearest:
+    if abs(nearest - field) <= TOLERANCE * nearest:
         yield nearest
     yield round(field, 2)
 

@@ -22,6 +22,7 @@ from schemas import table
 from schemas.published import flag_meanings
 from tests.support import truth
 from tests.support.documents import lost, moment, record, store_of
+from tests.support.pseudonyms import PSEUDONYMS
 from tests.support.repairs import repaired
 
 # What real sidecars have of days, times and visits.
@@ -162,3 +163,14 @@ def test_the_corpus_comes_out_to_the_last_bit(
         for row in pq.read_table(night.folder / f"parquet/{resource}.parquet").to_pylist():
             if row["record_id"] not in hidden:
                 assert lost(table(resource), by_id[row["record_id"]], row) == []  # type: ignore[arg-type]
+
+
+def test_the_same_bytes_whatever_the_parts(
+    documents: dict[str, list[dict[str, Any]]], night: CurationReport, tmp_path: Path
+) -> None:
+    """Law 2, with every taint, rating and person of the corpus."""
+    records = {resource: [record(one) for one in reversed(found)] for resource, found in documents.items()}
+    again = curate(store_of(tmp_path / "store", records, 170), tmp_path / "out", pseudonyms=PSEUDONYMS)
+    assert again.files == night.files and len(again.files) > 20
+    for name in again.files:
+        assert (again.folder / name).read_bytes() == (night.folder / name).read_bytes(), name

@@ -280,26 +280,28 @@ def test_real_records_are_found_and_filled(
         store_of(tmp_path / "store", records), tmp_path / "out", index=real_index, pseudonyms=PSEUDONYMS
     )
     assert len(whole) == images
-    matched = 0
+    matched = filled = 0
     for resource in ("bold", "T1w"):
         rows = pd.read_csv(report.folder / f"csv/{resource}_curated.csv", low_memory=False)
         assert rows["public"].all() and set(rows["public_dataset"]) <= {accession}
         for row in rows.to_dict("records"):
             matched += row["n_records"]
-            _check_filled(row, paths[row["md5sum"]]["record"]["bids_meta"])
+            filled += _check_filled(row, paths[row["md5sum"]]["record"]["bids_meta"])
     assert matched == images
+    # Of every run the repetition time at the least.
+    assert filled >= len(pd.read_csv(report.folder / "csv/bold_curated.csv", usecols=["md5sum"]))
     assert table(report, "audit/disagreements").empty
 
 
-def _check_filled(row: dict[str, Any], meta: dict[str, Any]) -> None:
-    """Every acquisition parameter that MRIQC had of the image is in the row again, to the digit."""
-    for key in (
-        "EchoTime",
-        "RepetitionTime",
-        "FlipAngle",
-        "MagneticFieldStrength",
-        "Manufacturer",
-        "PhaseEncodingDirection",
-    ):
-        if key in meta:
-            assert row[f"bids_meta_{key}"] == meta[key], key
+def _check_filled(row: dict[str, Any], meta: dict[str, Any]) -> int:
+    """Every acquisition parameter that MRIQC had of the image is in the row again, to the digit; how many there are."""
+    had = [key for key in _PARAMETERS if key in meta]
+    for key in had:
+        assert row[f"bids_meta_{key}"] == meta[key], key
+    return len(had)
+
+
+_PARAMETERS = (
+    *("EchoTime", "RepetitionTime", "FlipAngle", "MagneticFieldStrength", "Manufacturer"),
+    "PhaseEncodingDirection",
+)
