@@ -47,7 +47,15 @@ KEY_FIELDS = [
     pa.field(METADATA, pa.int32()),
 ]
 _MADE_WITH = {
-    "curation": ("free_text.py", "objectid.py", "personal.py", "pseudonyms.py", "typed.py", "validate.py"),
+    "curation": (
+        "free_text.py",
+        "objectid.py",
+        "personal.py",
+        "personal_keys.py",
+        "pseudonyms.py",
+        "typed.py",
+        "validate.py",
+    ),
     "curation.flatten": ("asides.py", "cells.py", "dates.py", "documents.py", "flatten.py"),
     "schemas": ("dictionary.py", "published.py", "spellings.py", "validation.py"),
 }

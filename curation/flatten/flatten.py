@@ -24,7 +24,8 @@ import pyarrow as pa
 from curation.flatten.cells import MISFIT, READERS, could_be_formula
 from curation.flatten.dates import read_moment, read_rfc_1123
 from curation.flatten.documents import UnreadableDocument, canonical_json, parse_document
-from curation.personal import Scrubber, normal_key
+from curation.personal import Scrubber
+from curation.personal_keys import normal_key
 from curation.pseudonyms import Pseudonyms
 from schemas import Column, Table
 from schemas.published import published_columns

@@ -23,7 +23,7 @@ from curation.flatten import (
 from curation.flatten.dates import read_moment, read_rfc_1123
 from curation.flatten.documents import UnreadableDocument
 from curation.free_text import scrub
-from curation.personal import is_id_key, is_personal_key
+from curation.personal_keys import is_id_key, is_personal_key
 from schemas import RESOURCES, table
 from tests.support.documents import exact, lost, rows
 

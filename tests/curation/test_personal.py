@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.flatten import canonical_json, flatten
-from curation.personal import OWN_LABEL, OWN_NAME, Scrubber, hash_id, is_personal_key, kind_of_key
+from curation.personal import OWN_LABEL, OWN_NAME, Scrubber, hash_id
+from curation.personal_keys import is_personal_key, kind_of_key
 from schemas import RESOURCES, table
 
 
