@@ -9,30 +9,34 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from dask.delayed import delayed
 
-from curation.deduplicate import Decision, Fate
 from curation.describe import describe
+from curation.engine import Engine
 from curation.gate import Coverage, compare, measure
 from curation.index.index import Index
+from curation.ledgers import Ledgers
 from curation.pseudonyms import Pseudonyms
 from curation.repair import rules_digest, summarize
-from curation.resource import Curated, curate_resource, require
+from curation.resource import Curated, Making, curate_resource
+from curation.space import require_space, tables_bytes, told_space
 from curation.store import RecordStore
 from curation.store.files import sync_folder, to_json
 from curation.store.parts import file_sha256
-from curation.tables import write_table
+from curation.typed import make_typed
 from schemas import RESOURCES, dictionary_digest
 from schemas.bids import schema_version
-from schemas.published import IMAGE_RESOURCES, LEDGERS, published_table
+from schemas.published import IMAGE_RESOURCES
 
 STAGING = ".mriqc-snapshot-staging"
 PREVIOUS = ".mriqc-snapshot-previous.json"
@@ -67,6 +71,7 @@ def curate(
     pseudonyms: Pseudonyms | None = None,
     index: Index | None = None,
     accept_coverage: bool = False,
+    engine: Engine | None = None,
     on_stage: Callable[[str], None] = lambda text: None,
 ) -> CurationReport:
     """Make all tables and ledgers in ``out``; files of the same names are replaced, others are left alone.
@@ -77,12 +82,14 @@ def curate(
         pseudonyms: what names of raters and serial numbers become; without, their columns are empty.
         index: of public images; without, nothing is said of who is public.
         accept_coverage: replace what is there even by much less.
+        engine: where the work is done; threads of this process without.
         on_stage: told what begins.
 
     Raises:
         StoreCorrupted: a part is not what its manifest says.
         LawBroken: records would be lost, a table is not what the dictionary says, or much less is covered than by the
             tables that are there; ``out`` is as it was.
+        DiskFull: there is no room; ``out`` is as it was.
     """
     staging = out / STAGING
     there, kept = out / "snapshot.json", out / PREVIOUS
@@ -90,15 +97,21 @@ def curate(
         shutil.copyfile(there, kept)
     # A run that was killed while it moved files left only the copy.
     before = json.loads(kept.read_bytes()) if kept.exists() else None
-    report = stage(
-        store,
-        staging,
-        pseudonyms=pseudonyms,
-        index=index,
-        before=before,
-        accept_coverage=accept_coverage,
-        on_stage=on_stage,
-    )
+    try:
+        report = stage(
+            store,
+            staging,
+            pseudonyms=pseudonyms,
+            index=index,
+            before=before,
+            accept_coverage=accept_coverage,
+            engine=engine,
+            on_stage=on_stage,
+        )
+    except BaseException:
+        if there.exists():
+            kept.unlink(missing_ok=True)
+        raise
     move_files(report.files, staging, out)
     kept.unlink(missing_ok=True)
     shutil.rmtree(staging)
@@ -113,6 +126,7 @@ def stage(
     index: Index | None = None,
     before: Mapping[str, Any] | None = None,
     accept_coverage: bool = False,
+    engine: Engine | None = None,
     on_stage: Callable[[str], None] = lambda text: None,
 ) -> CurationReport:
     """Make all tables and ledgers in ``staging``, which is emptied first; see :func:`curate`.
@@ -124,31 +138,86 @@ def stage(
         index: of public images; without, nothing is said of who is public.
         before: what ``snapshot.json`` of the version published last says.
         accept_coverage: publish even if much less is covered than before.
+        engine: where the work is done; threads of this process without.
         on_stage: told what begins.
+
+    Raises:
+        StoreCorrupted: a part is not what its manifest says.
+        LawBroken: records would be lost, a table is not what the dictionary says, or much less is covered than before.
+        DiskFull: there is no room; found out before anything is written, where it can be.
     """
-    if staging.exists():
-        shutil.rmtree(staging)
+    remove_folder(staging)
     staging.mkdir(parents=True)
-    done: dict[str, Curated] = {}
+    needed = tables_bytes([part for resource in RESOURCES for part in store.parts(resource)], before)
+    try:
+        require_space(staging, needed, "all tables")
+        with _engine(engine) as working, told_space(staging, needed, "all tables"):
+            return _stage(store, staging, pseudonyms, index, before, accept_coverage, working, on_stage)
+    except BaseException:
+        # Tables that nobody will publish, of gigabytes.
+        remove_folder(staging)
+        raise
+
+
+def _stage(
+    store: RecordStore,
+    staging: Path,
+    pseudonyms: Pseudonyms | None,
+    index: Index | None,
+    before: Mapping[str, Any] | None,
+    accept_coverage: bool,
+    engine: Engine,
+    on_stage: Callable[[str], None],
+) -> CurationReport:
+    typed = {}
     for resource in RESOURCES:
-        on_stage(f"{resource}: flatten, validate, deduplicate, repair, write")
-        images = {name: curated.checksums for name, curated in done.items()}
-        done[resource] = curate_resource(store, resource, staging, pseudonyms, index, images)
-    on_stage("ledgers")
-    ledgers = {name: pa.concat_tables(curated.ledgers[name] for curated in done.values()) for name in LEDGERS}
-    for name, ledger in ledgers.items():
-        published = published_table(name)
-        rows = write_table(iter([ledger]), published.arrow_schema, staging / published.path)
-        require(rows == len(ledger), f"{published.path} has {rows} rows of {len(ledger)}")
+        on_stage(f"{resource}: flatten, validate")
+        typed[resource] = make_typed(store, resource, store.parts(resource), pseudonyms, engine=engine)
+    engine.end_processes()
+    done: dict[str, Curated] = {}
+    with Ledgers(staging) as ledgers:
+        for resource in RESOURCES:
+            on_stage(f"{resource}: deduplicate, match, repair, write")
+            making = Making(resource, typed[resource], staging, ledgers, engine, pseudonyms, index)
+            images = {name: curated.checksums for name, curated in done.items()}
+            done[resource] = curate_resource(making, store, images)
     on_stage("check what was made")
-    coverage = measure(staging, ledgers)
-    describe(staging)
-    files = sorted(str(path.relative_to(staging)) for path in staging.rglob("*") if path.is_file())
-    snapshot = _snapshot(done, coverage, pseudonyms, index, staging, files)
+    coverage = measure(staging, engine) | ledgers.coverage
+    digests = _digests(staging, engine)
+    describe(staging, digests)
+    files = sorted(_files(staging))
+    snapshot = _snapshot(done, coverage, pseudonyms, index, staging, files, digests)
     if before and not accept_coverage:
-        compare(snapshot, before, staging, ledgers["quarantine"])
+        compare(snapshot, before, staging)
     (staging / "snapshot.json").write_bytes(to_json(snapshot))
     return CurationReport(snapshot, staging, [*files, "snapshot.json"])
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder if it is there."""
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _engine(given: Engine | None) -> Iterator[Engine]:
+    """The engine that was given, or one for this run."""
+    if given is not None:
+        yield given
+        return
+    with Engine(processes=False) as engine:
+        yield engine
+
+
+def _files(folder: Path) -> list[str]:
+    return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+
+
+def _digests(folder: Path, engine: Engine) -> dict[str, str]:
+    """SHA-256 (hex) of all files that are there, large ones first."""
+    names = sorted(_files(folder), key=lambda name: (-(folder / name).stat().st_size, name))
+    found = engine.run_here(delayed(file_sha256)(folder / name) for name in names)
+    return dict(zip(names, found, strict=True))
 
 
 def move_files(names: Sequence[str], source: Path, target: Path) -> None:
@@ -172,13 +241,13 @@ def _snapshot(
     index: Index | None,
     staging: Path,
     files: list[str],
+    digests: Mapping[str, str],
 ) -> dict[str, Any]:
-    times = (pc.max(curated.ledgers["records"].column("created")).as_py() for curated in done.values())
-    newest = max((time for time in times if time is not None), default=None)
+    newest = max((curated.newest for curated in done.values() if curated.newest is not None), default=None)
     return {
         "format": SNAPSHOT_FORMAT,
-        "newest_record": newest.isoformat().replace("+00:00", "Z") if newest else None,
-        "tables": {resource: _counts(resource, curated.decision) for resource, curated in done.items()},
+        "newest_record": _moment(newest) if newest is not None else None,
+        "tables": {resource: curated.counts for resource, curated in done.items()},
         "coverage": coverage,
         "readings": {resource: dict(sorted(curated.readings.items())) for resource, curated in done.items()},
         **summarize({name: done[name].tallies for name in IMAGE_RESOURCES}),
@@ -196,26 +265,14 @@ def _snapshot(
             "pyarrow": pa.__version__,  # the bytes of Parquet files are its own
         },
         "files": {
-            name: {"sha256": file_sha256(staging / name), "bytes": (staging / name).stat().st_size}
+            name: {
+                "sha256": digests.get(name) or file_sha256(staging / name),
+                "bytes": (staging / name).stat().st_size,
+            }
             for name in files
         },
     }
 
 
-def _counts(resource: str, decision: Decision) -> dict[str, int]:
-    """Records by fate; law 1: every record received is in exactly one of them."""
-    found = decision.records["fate"].value_counts()
-    counts = {str(fate): int(found.get(fate, 0)) for fate in Fate}
-    accounted = sum(counts.values()) + decision.withdrawn
-    require(
-        accounted == decision.received and found.sum() == len(decision.records),
-        f"{resource}: {decision.received} records received, {accounted} accounted for",
-    )
-    return {
-        "received": decision.received,
-        "representatives": counts[Fate.REPRESENTATIVE],
-        "duplicates": counts[Fate.DUPLICATE],
-        "quarantined": counts[Fate.QUARANTINED],
-        "excluded": counts[Fate.EXCLUDED],
-        "withdrawn": decision.withdrawn,
-    }
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

@@ -27,3 +27,11 @@ class StoreCorrupted(SnapshotError):
 
 class DatasetError(SnapshotError):
     """The snapshot dataset, git or git-annex is not in a state to work with."""
+
+
+class ClusterFailed(SnapshotError):
+    """Processes or machines that share the work ended before it."""
+
+
+class DiskFull(SnapshotError):
+    """There is not enough room on a disk."""

@@ -14,7 +14,10 @@ import pandera.errors
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from dask.delayed import delayed
+from pyarrow import csv
 
+from curation.engine import Engine
 from curation.errors import LawBroken
 from schemas.published import CURATED_TABLES, LEDGERS, UNIQUE_TABLES, PublishedTable, published_table
 from schemas.validation import table_schema
@@ -32,43 +35,70 @@ Coverage = dict[str, dict[str, Any]]
 """Of each table: ``rows``, and ``filled``, how many values each column has."""
 
 
-def measure(staging: Path, ledgers: Mapping[str, pa.Table]) -> Coverage:
-    """Validate every finished table; returns how much of each is filled.
+def measure(staging: Path, engine: Engine) -> Coverage:
+    """Validate every finished table with Parquet; returns how much of each is filled.
 
     Args:
         staging: the folder with ``parquet/``.
-        ledgers: the ledgers, by name.
+        engine: in whose threads it is done.
 
     Raises:
         LawBroken: a table is not what the dictionary says.
     """
-    tables: dict[str, Iterable[pa.Table]] = {
-        name: _chunks(staging / "parquet" / f"{name}.parquet") for name in (*UNIQUE_TABLES, *CURATED_TABLES)
-    }
-    tables |= {name: [ledger] for name, ledger in ledgers.items()}
-    return {name: _measure(published_table(name), chunks) for name, chunks in tables.items()}
+    names = (*UNIQUE_TABLES, *CURATED_TABLES)
+    calls = (delayed(_measure)(name, staging / "parquet" / f"{name}.parquet") for name in names)
+    return dict(zip(names, engine.run_here(calls), strict=True))
 
 
-def _chunks(path: Path) -> Iterator[pa.Table]:
+def _measure(name: str, path: Path) -> dict[str, Any]:
+    measured = Measured(published_table(name))
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(CHUNK_ROWS):
-            yield pa.Table.from_batches([batch])
+        for batch in file.iter_batches(CHUNK_ROWS, use_threads=False):
+            measured.add(pa.Table.from_batches([batch]))
+    measured.require_unique()
+    return measured.coverage
 
 
-def _measure(published: PublishedTable, chunks: Iterable[pa.Table]) -> dict[str, Any]:
-    rows, filled = 0, dict.fromkeys(published.names, 0)
-    keys: list[pa.Table] = []
-    for chunk in chunks:
-        for start in range(0, len(chunk), CHUNK_ROWS):
-            piece = chunk.slice(start, CHUNK_ROWS)
-            _validate(published, piece)
-            rows += len(piece)
-            for name in published.names:
-                filled[name] += len(piece) - piece.column(name).null_count
-            keys.append(piece.select(list(published.key)))
-    if published.key and keys:
-        _require_unique(published, pa.concat_tables(keys))
-    return {"rows": rows, "filled": filled}
+class Measured:
+    """Validates rows of a table as they come, and counts what is filled.
+
+    Args:
+        published: the table.
+    """
+
+    def __init__(self, published: PublishedTable) -> None:
+        self._published = published
+        self._rows, self._filled = 0, dict.fromkeys(published.names, 0)
+        self._keys: list[pa.Table] = []
+
+    def add(self, rows: pa.Table) -> None:
+        """Validate some rows.
+
+        Raises:
+            LawBroken: they are not what the dictionary says.
+        """
+        for start in range(0, len(rows), CHUNK_ROWS):
+            piece = rows.slice(start, CHUNK_ROWS)
+            _validate(self._published, piece)
+            self._rows += len(piece)
+            for name in self._published.names:
+                self._filled[name] += len(piece) - piece.column(name).null_count
+            self._keys.append(piece.select(list(self._published.key)))
+
+    def require_unique(self) -> None:
+        """Check that no key came twice since the last time.
+
+        Raises:
+            LawBroken: one did.
+        """
+        if self._published.key and self._keys:
+            _require_unique(self._published, pa.concat_tables(self._keys))
+        self._keys = []
+
+    @property
+    def coverage(self) -> dict[str, Any]:
+        """``rows``, and ``filled``, how many values each column has."""
+        return {"rows": self._rows, "filled": self._filled}
 
 
 def _validate(published: PublishedTable, piece: pa.Table) -> None:
@@ -110,16 +140,13 @@ def _require_unique(published: PublishedTable, keys: pa.Table) -> None:
         )
 
 
-def compare(
-    snapshot: Mapping[str, Any], before: Mapping[str, Any], staging: Path, quarantine: pa.Table
-) -> None:
+def compare(snapshot: Mapping[str, Any], before: Mapping[str, Any], staging: Path) -> None:
     """Compare the coverage of finished tables with that of the version published last.
 
     Args:
         snapshot: what ``snapshot.json`` will say.
         before: what it said; a first version, or one without coverage, is compared with nothing.
-        staging: the folder with ``parquet/``.
-        quarantine: the rows of ``audit/quarantine``, for examples.
+        staging: the folder with the tables.
 
     Raises:
         LawBroken: a table shrank, a column emptied, or many more records are kept out; the message has all of it.
@@ -128,7 +155,7 @@ def compare(
         *_other_key(snapshot, before),
         *_shrunk(snapshot, before),
         *_emptied(snapshot, before, staging),
-        *_kept_out(snapshot, before, quarantine),
+        *_kept_out(snapshot, before, staging),
     ]
     if found:
         raise LawBroken(
@@ -183,7 +210,7 @@ def _empty_examples(staging: Path, name: str, column: str) -> str:
     return f", e.g. none in {_examples(empty, range(len(empty)))}"
 
 
-def _kept_out(snapshot: Mapping[str, Any], before: Mapping[str, Any], quarantine: pa.Table) -> Iterator[str]:
+def _kept_out(snapshot: Mapping[str, Any], before: Mapping[str, Any], staging: Path) -> Iterator[str]:
     for resource, counts in snapshot["tables"].items():
         old = before.get("tables", {}).get(resource)
         if not old or not old["received"]:
@@ -193,12 +220,17 @@ def _kept_out(snapshot: Mapping[str, Any], before: Mapping[str, Any], quarantine
             if more > max(LEAST_BROKEN, MOST_BROKEN * counts["received"]):
                 yield (
                     f"{counts[fate]} of {counts['received']} records of {resource} are {fate}, and "
-                    f"{old.get(fate, 0)} of {old['received']} were{_worst_rule(quarantine, resource, fate)}"
+                    f"{old.get(fate, 0)} of {old['received']} were{_worst_rule(staging, resource, fate)}"
                 )
 
 
-def _worst_rule(quarantine: pa.Table, resource: str, fate: str) -> str:
+def _worst_rule(staging: Path, resource: str, fate: str) -> str:
     """The rule that is broken most, and by whom."""
+    published = published_table("quarantine")
+    texts = csv.ConvertOptions(
+        column_types=published.arrow_schema, strings_can_be_null=True, quoted_strings_can_be_null=False
+    )
+    quarantine = csv.read_csv(staging / published.path, convert_options=texts)
     which = pc.and_(
         pc.equal(quarantine.column("resource"), resource), pc.equal(quarantine.column("fate"), fate)
     )

@@ -17,6 +17,8 @@ LOWEST = "0" * HEX_DIGITS
 HIGHEST = "f" * HEX_DIGITS
 """Sorts after every id of the service."""
 
+OBJECT_ID = r"\A[0-9a-f]{24}\z"
+"""What an id is, for Arrow's regular expressions."""
 _NOT_HEX = re.compile(r"[^0-9a-f]")
 _PATTERN = re.compile(r"[0-9a-f]{24}\Z")
 

@@ -26,6 +26,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 # --- what a document tells of itself -------------------------------------------------------------------------
 
 _MOST_SECRETS, _LONGEST_SECRET, _UNMISTAKABLE = 200, 200, 8
+_MOST_KEYS = 10_000
 _GONE = {OWN_NAME: "[name removed]", OWN_LABEL: "[label removed]"}
 _PASSES = 4
 # Backslash escapes of JSON.
@@ -41,9 +42,14 @@ _GENERIC_LABEL = re.compile(
 )
 
 
+def is_hashed_id(value: str) -> bool:
+    """Whether an id is a SHA-256 in hex, as MRIQC's client sends them."""
+    return _SHA256.match(value) is not None
+
+
 def hash_id(value: str) -> str:
     """A subject or session id as MRIQC's client sends it: its SHA-256 in hex, unless it is one already."""
-    if _SHA256.match(value):
+    if is_hashed_id(value):
         return value
     return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -146,7 +152,7 @@ def _pattern(secret: str) -> str:
 
 
 @lru_cache(1 << 12)
-def _anchor(secret: str) -> str:
+def anchor(secret: str) -> str:
     """The longest word of a secret: without it the secret is not there."""
     return max(_WORD.findall(secret), key=len)
 
@@ -168,6 +174,8 @@ class Scrubber:
     text_of: Callable[[Any], str]
     found: list[str] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+    # Keys that are kept as they are, in every document.
+    _plain_keys: set[str] = field(default_factory=set, init=False, repr=False)
     _known: list[tuple[str, list[str], re.Pattern[str]]] = field(default_factory=list, init=False, repr=False)
 
     def begin(self, known: Mapping[str, str] | None = None) -> None:
@@ -176,7 +184,7 @@ class Scrubber:
         self._known = []
         for rule in dict.fromkeys((known or {}).values()):
             secrets = [secret for secret in known or {} if (known or {})[secret] == rule]
-            self._known.append((rule, [_anchor(secret) for secret in secrets], _finder(*secrets)))
+            self._known.append((rule, [anchor(secret) for secret in secrets], _finder(*secrets)))
 
     def learn(self, key: str, value: Any) -> None:
         """Remember what a personal key says of a person, so that :meth:`repeated` finds it elsewhere."""
@@ -195,7 +203,7 @@ class Scrubber:
         texts += [unescaped(text) for text in texts if "\\u" in text]
         texts += [_ESCAPED.sub(" ", text) for text in texts if "\\" in text]
         lowered = "\n".join(texts).lower()
-        likely = {secret: rule for secret, rule in self.secrets.items() if _anchor(secret) in lowered}
+        likely = {secret: rule for secret, rule in self.secrets.items() if anchor(secret) in lowered}
         return {secret: rule for secret, rule in likely.items() if any(map(_finder(secret).search, texts))}
 
     def text(self, text: str, where: str) -> str:
@@ -225,6 +233,10 @@ class Scrubber:
     def _object(self, value: dict[str, Any], where: str, release: bool) -> dict[str, Any]:
         kept: dict[str, Any] = {}
         for key, item in value.items():
+            if key in self._plain_keys and not self._known:
+                texts = type(item) is str or type(item) is dict or type(item) is list
+                kept[key] = self._tree(item, where, release or tells_release(key)) if texts else item
+                continue
             kind, normal, is_id = judged(key)
             if kind is not None or normal in self.withheld:
                 self.found.append(f"key in {where}")
@@ -236,6 +248,8 @@ class Scrubber:
                 # Two keys that were addresses stay two keys.
                 number += 1
                 name = f"{clean} {number}"
+            if name == key and not is_id and not release and len(self._plain_keys) < _MOST_KEYS:
+                self._plain_keys.add(key)
             if is_id and item is not None:
                 kept[name] = self.id(item, where)
             else:

@@ -1,36 +1,43 @@
-"""What curation does with one resource: from its sealed parts to its tables and its rows of the ledgers."""
+"""What curation does with one resource: from its typed columns to its tables and its rows of the ledgers."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from dask.delayed import delayed
 
-from curation.curated import curated_rows
+from curation.curated import CuratedRows, curated_calls
 from curation.deduplicate import (
     IMAGE_KEY_COLUMNS,
     KEY_COLUMNS,
     Decision,
     Fate,
+    Repeats,
     compare_repeats,
     decide,
-    make_ledgers,
+    quarantine_ledger,
+    records_ledger,
 )
+from curation.engine import Engine
 from curation.errors import LawBroken
 from curation.index.index import Index
-from curation.match.public import copies_ledger, find_public, public_coverage
+from curation.ledgers import Ledgers
+from curation.match.public import PublicImages, copies_ledger, find_public, public_coverage
+from curation.partitions import Partition
 from curation.pseudonyms import Pseudonyms
 from curation.ratings import agreement, compare, rate
-from curation.repair import Repaired, Tally
+from curation.repair import Tally
 from curation.scrubbed import count_scrubbed
 from curation.store import Part, RecordStore
-from curation.tables import gather, write_table
-from curation.typed import READINGS, make_typed, read_typed
+from curation.tables import Encoded, Rows, TableWriter, encode, rows_of
+from curation.typed import READINGS
 from schemas import table
 from schemas.dictionary import Resource
 from schemas.published import IMAGE_RESOURCES, PublishedTable, published_table, received_name
@@ -41,145 +48,196 @@ class Curated:
     """What became of one resource.
 
     Attributes:
-        decision: the fate of every record.
-        ledgers: its rows of the ledgers, by name.
+        counts: of its records: ``received``, ``withdrawn``, and by fate.
+        newest: creation time of its newest record, in seconds since 1970.
+        checksums: of images, those of the unique table.
         readings: what was read as another type than it was sent as, in the unique table.
         tallies: what each rule of repair did.
         agreement: of ratings, how raters agree.
         public: of images, how many are public, by dataset and year.
     """
 
-    decision: Decision
-    ledgers: dict[str, pa.Table]
+    counts: dict[str, int]
+    newest: int | None
+    checksums: pa.Array
     readings: Counter[str] = field(default_factory=Counter)
     tallies: dict[str, Tally] = field(default_factory=dict)
     agreement: dict[str, Any] = field(default_factory=dict)
     public: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def checksums(self) -> pa.ChunkedArray:
-        """The checksums of its unique table."""
-        records = self.decision.records
-        heads = records.loc[records["fate"] == Fate.REPRESENTATIVE, "md5sum"]
-        return pa.chunked_array([heads.to_numpy(object)], pa.string())
 
+@dataclass(frozen=True)
+class Making:
+    """What is needed to make the tables of a resource.
 
-def curate_resource(
-    store: RecordStore,
-    resource: Resource,
-    staging: Path,
-    pseudonyms: Pseudonyms | None,
-    index: Index | None,
-    images: Mapping[str, pa.ChunkedArray],
-) -> Curated:
-    """Write the tables of one resource, and return its rows of the ledgers.
-
-    Args:
-        store: the record store.
+    Attributes:
         resource: which.
-        staging: where the tables are written.
+        typed: its typed columns, a file a part.
+        staging: where tables are written.
+        ledgers: where its rows of the ledgers go.
+        engine: where chunks of tables are made.
         pseudonyms: what names of raters and serial numbers become; without, their columns are empty.
         index: of public images; ``None`` if there is none to ask.
+    """
+
+    resource: Resource
+    typed: Sequence[Partition]
+    staging: Path
+    ledgers: Ledgers
+    engine: Engine
+    pseudonyms: Pseudonyms | None
+    index: Index | None
+
+
+def curate_resource(making: Making, store: RecordStore, images: Mapping[str, pa.Array]) -> Curated:
+    """Write the tables of one resource, and its rows of the ledgers.
+
+    Args:
+        making: of what and where.
+        store: the record store.
         images: of ratings, the checksums of the image tables by name.
     """
-    parts = store.parts(resource)
-    paths = make_typed(store, resource, parts, pseudonyms)
-    decision = _decide(resource, paths, parts, store.deletions(resource))
+    resource, parts = making.resource, store.parts(making.resource)
+    decision = _decide(resource, making.typed, parts, store.deletions(resource))
     # Counted in the sealed parts themselves, not in what was made of them.
     sealed = _distinct_ids(parts)
     require(decision.received == sealed, f"{resource}: {sealed} records sealed, {decision.received} typed")
-    curated = Curated(decision, {"scrubbed": count_scrubbed(resource, paths, decision)})
+    times, heads = decision.records["created"], decision.records["fate"] == Fate.REPRESENTATIVE
+    checksums = decision.records.loc[heads, "md5sum"]
+    curated = Curated(
+        _counts(resource, decision),
+        None if times.isna().all() else int(times.max()),
+        pa.array(checksums.to_numpy(object) if resource in IMAGE_RESOURCES else [], pa.string()),
+    )
+    making.ledgers.write("scrubbed", count_scrubbed(resource, making.typed, decision))
     if resource in IMAGE_RESOURCES:
-        _write_images(resource, paths, curated, staging, pseudonyms, index)
+        _write_images(making, decision, curated)
     else:
-        _write_ratings(resource, paths, curated, staging, images)
+        _write_ratings(making, decision, curated, images)
+    making.ledgers.end_resource()
     return curated
 
 
-def _write_images(
-    resource: Resource,
-    paths: Sequence[Path],
-    curated: Curated,
-    staging: Path,
-    pseudonyms: Pseudonyms | None,
-    index: Index | None,
-) -> None:
-    decision, published = curated.decision, published_table(resource)
-    columns = [received_name(resource, column) for column in published.columns]
-    chunks = (
-        _without_readings(chunk, curated.readings).rename_columns(published.names)
-        for chunk in gather(paths, decision.unique, [*columns, READINGS])
-    )
-    _write(published, chunks, staging, expected=len(decision.unique))
-    repeats = compare_repeats(paths, decision, [column.name for column in table(resource).iqms])
-    better = published_table(f"{resource}_curated")
-    repairs, differing = [_empty("repairs")], [_empty("disagreements")]
-    best = decision.records[decision.records["best"] == decision.records.index]
+def _write_images(making: Making, decision: Decision, curated: Curated) -> None:
+    resource, ledgers = making.resource, making.ledgers
+    with ThreadPoolExecutor(1, "compare") as beside:
+        # Comparing records and telling their fates uses one thread; the unique table does not wait for it.
+        compared = beside.submit(_compare, making, decision, curated)
+        with _writer(making, published_table(resource)) as writer:
+            calls = (delayed(_unique_rows)(resource, rows) for rows in rows_of(making.typed, decision.unique))
+            for encoded, readings in making.engine.run(calls):
+                writer.write(encoded)
+                curated.readings.update(readings)
+        _require_rows(resource, writer, len(decision.unique))
+        repeats, public = compared.result()
+    name = f"{resource}_curated"
+    with _writer(making, published_table(name)) as writer:
+        made: Iterator[CuratedRows] = making.engine.run(
+            curated_calls(resource, making.typed, decision, repeats, public)
+        )
+        for rows in made:
+            writer.write(rows.encoded)
+            ledgers.write("repairs", rows.repairs)
+            if rows.disagreements is not None:
+                ledgers.write("disagreements", rows.disagreements)
+            for rule, tally in rows.tallies.items():
+                curated.tallies[rule] = curated.tallies.get(rule, Tally()) + tally
+    _require_rows(name, writer, len(decision.unique))
+
+
+def _compare(making: Making, decision: Decision, curated: Curated) -> tuple[Repeats, PublicImages | None]:
+    """How records of one image compare, and which images are public; with the ledgers that tell it."""
+    iqms = [column.name for column in table(making.resource).iqms]
+    repeats = compare_repeats(making.typed, decision, iqms, making.engine)
+    for rows in records_ledger(making.resource, decision, repeats):
+        making.ledgers.write("records", rows)
+    making.ledgers.write("quarantine", quarantine_ledger(making.resource, decision))
+    return repeats, _find_public(making, decision, curated)
+
+
+def _find_public(making: Making, decision: Decision, curated: Curated) -> PublicImages | None:
+    if making.index is None:
+        return None
+    records = decision.records
+    best = records[records["best"] == records.index]
     checksums, ids = (
-        pa.chunked_array([best[name].to_numpy(object)], pa.string()) for name in ("md5sum", "record_id")
+        pa.chunked_array([pa.array(best[name].to_numpy(object), pa.string())])
+        for name in ("md5sum", "record_id")
     )
-    public = find_public(resource, checksums, index, pseudonyms) if index is not None else None
-    curated.ledgers["matches"] = (
-        copies_ledger(resource, public, ids, checksums) if public else _empty("matches")
-    )
-    curated.public = public_coverage(best["created"], public) if public else {}
+    public = find_public(making.resource, checksums, making.index, making.pseudonyms)
+    for rows in copies_ledger(making.resource, public, ids, checksums):
+        making.ledgers.write("matches", rows)
+    curated.public = public_coverage(best["created"], public)
+    return public
 
-    def note(repaired: Repaired, disagreeing: pa.Table | None) -> None:
-        repairs.append(repaired.ledger)
-        if disagreeing is not None:
-            differing.append(disagreeing)
-        for rule, tally in repaired.tallies.items():
-            curated.tallies[rule] = curated.tallies.get(rule, Tally()) + tally
 
-    rows = curated_rows(resource, better, paths, decision, repeats, public, note)
-    _write(better, rows, staging, expected=len(decision.unique))
-    records, quarantine = make_ledgers(resource, decision, repeats)
-    curated.ledgers |= {"records": records, "quarantine": quarantine, "repairs": pa.concat_tables(repairs)}
-    curated.ledgers["disagreements"] = pa.concat_tables(differing)
+def _unique_rows(resource: Resource, rows: Rows) -> tuple[Encoded, Counter[str]]:
+    """Rows of a unique table, and what was read as another type than it was sent as."""
+    published, readings = published_table(resource), Counter[str]()
+    columns = [received_name(resource, column) for column in published.columns]
+    read = _without_readings(rows.read([*columns, READINGS]), readings)
+    return encode(read.rename_columns(published.names), published.arrow_schema), readings
 
 
 def _write_ratings(
-    resource: Resource,
-    paths: Sequence[Path],
-    curated: Curated,
-    staging: Path,
-    images: Mapping[str, pa.ChunkedArray],
+    making: Making, decision: Decision, curated: Curated, images: Mapping[str, pa.Array]
 ) -> None:
-    decision, published = curated.decision, published_table(resource)
+    resource, published = making.resource, published_table(making.resource)
     received = [column.name for column in (*table(resource).columns, *published.columns[-2:])]
     # Ratings are few beside images, and are compared with each other.
-    chunks = list(gather(paths, decision.unique, [*received, "created", "updated", READINGS]))
-    whole = []
-    if chunks:
-        sent = pa.concat_tables(_without_readings(chunk, curated.readings) for chunk in chunks)
-        rated, compared = rate(sent), compare(sent, images)
-        curated.agreement = agreement(sent, rated, compared)
-        columns = {name: part.column(name) for part in (sent, rated, compared) for name in part.column_names}
-        whole.append(pa.table([columns[name] for name in published.names], names=published.names))
-    _write(published, iter(whole), staging, expected=len(decision.unique))
-    records, quarantine = make_ledgers(resource, decision, None)
-    curated.ledgers |= {"records": records, "quarantine": quarantine}
-    curated.ledgers |= {name: _empty(name) for name in ("repairs", "matches", "disagreements")}
+    every = rows_of(making.typed, decision.unique, at_once=len(decision.unique) or 1)
+    with _writer(making, published) as writer:
+        for rows in every:
+            sent = _without_readings(rows.read([*received, "created", "updated", READINGS]), curated.readings)
+            rated, compared = rate(sent), compare(sent, images)
+            curated.agreement = agreement(sent, rated, compared)
+            columns = {
+                name: part.column(name) for part in (sent, rated, compared) for name in part.column_names
+            }
+            whole = pa.table([columns[name] for name in published.names], names=published.names)
+            writer.write(encode(whole, published.arrow_schema))
+    _require_rows(resource, writer, len(decision.unique))
+    for ledger in records_ledger(resource, decision, None):
+        making.ledgers.write("records", ledger)
+    making.ledgers.write("quarantine", quarantine_ledger(resource, decision))
 
 
-def _empty(name: str) -> pa.Table:
-    return published_table(name).arrow_schema.empty_table()
+def _writer(making: Making, published: PublishedTable) -> TableWriter:
+    parquet = making.staging / "parquet" / f"{published.name}.parquet"
+    return TableWriter(published.arrow_schema, making.staging / published.path, parquet)
+
+
+def _require_rows(name: str, writer: TableWriter, expected: int) -> None:
+    require(writer.rows == expected, f"{name} has {writer.rows} rows for {expected} representatives")
+
+
+def _counts(resource: Resource, decision: Decision) -> dict[str, int]:
+    """Records by fate; law 1: every record received is in exactly one of them."""
+    found = decision.records["fate"].value_counts()
+    counts = {str(fate): int(found.get(fate, 0)) for fate in Fate}
+    accounted = sum(counts.values()) + decision.withdrawn
+    require(
+        accounted == decision.received and found.sum() == len(decision.records),
+        f"{resource}: {decision.received} records received, {accounted} accounted for",
+    )
+    return {
+        "received": decision.received,
+        "representatives": counts[Fate.REPRESENTATIVE],
+        "duplicates": counts[Fate.DUPLICATE],
+        "quarantined": counts[Fate.QUARANTINED],
+        "excluded": counts[Fate.EXCLUDED],
+        "withdrawn": decision.withdrawn,
+    }
 
 
 def _decide(
-    resource: Resource, paths: Sequence[Path], parts: Sequence[Part], deletions: Mapping[str, int]
+    resource: Resource, typed: Sequence[Partition], parts: Sequence[Part], deletions: Mapping[str, int]
 ) -> Decision:
     checksum = table(resource).checksum.name
     names = [*(IMAGE_KEY_COLUMNS if resource in IMAGE_RESOURCES else KEY_COLUMNS), checksum]
     renamed = ["md5sum" if name == checksum else name for name in names]
-    keys = [read_typed(path, names).rename_columns(renamed) for path in paths]
+    keys = [path.read(names).rename_columns(renamed) for path in typed]
     return decide(resource, keys, [part.sequence for part in parts], deletions)
-
-
-def _write(published: PublishedTable, chunks: Iterator[pa.Table], staging: Path, *, expected: int) -> None:
-    parquet = staging / "parquet" / f"{published.name}.parquet"
-    rows = write_table(chunks, published.arrow_schema, staging / published.path, parquet)
-    require(rows == expected, f"{published.path} has {rows} rows for {expected} representatives")
 
 
 def _distinct_ids(parts: Sequence[Part]) -> int:

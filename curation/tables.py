@@ -1,55 +1,72 @@
-"""Writes finished tables: CSV and Parquet, a chunk of rows at a time, in an order fixed beforehand."""
+"""Tables chunk by chunk: rows gathered from typed partitions, encoded as CSV, and streamed into files in order."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
+import numpy as np
+import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from curation.typed import read_typed
+from curation.partitions import Partition, text_columns
 
-CHUNK_ROWS = 20_000
-# Typed parts kept in memory while a table is put together: about 150 columns of 8 bytes a row.
-CACHED_ROWS = 100_000
+CHUNK_ROWS = 10_000
+"""Rows of a table that are put together at a time; also those of a row group."""
 PIECE_BYTES = 1 << 29
-CSV_ROWS = 4_000
+CSV_ROWS = 2_000
 _ISO_8601 = "%Y-%m-%dT%H:%M:%SZ"
 
 
-def gather(paths: Sequence[Path], rows: pd.DataFrame, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Rows of typed parts, in the order given, in chunks of :data:`CHUNK_ROWS`.
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of typed partitions, in an order.
+
+    Attributes:
+        partitions: those that hold them.
+        part: of each row, which of ``partitions``.
+        row: of each row, its place there.
+    """
+
+    partitions: tuple[Partition, ...]
+    part: np.ndarray
+    row: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Some columns of the rows, in the order given."""
+        pieces, places = [], []
+        for number, partition in enumerate(self.partitions):
+            which = np.flatnonzero(self.part == number)
+            pieces.append(_with_large_texts(partition.read(columns)).take(pa.array(self.row[which])))
+            places.append(which)
+        found, order = pa.concat_tables(pieces), np.concatenate(places)
+        if (np.diff(order) > 0).all():  # usual: parts are in the order of time, as tables are
+            return found
+        return found.take(pa.array(np.argsort(order, kind="stable")))
+
+
+def rows_of(typed: Sequence[Partition], rows: pd.DataFrame, at_once: int = 0) -> Iterator[Rows]:
+    """Rows of typed partitions, some at a time.
 
     Args:
-        paths: typed columns, a file a part.
-        rows: the rows wanted: ``part`` (index into ``paths``) and ``row``.
-        columns: the columns wanted, in order.
+        typed: typed columns, a file a part.
+        rows: the rows wanted: ``part`` (index into ``typed``) and ``row``.
+        at_once: how many; :data:`CHUNK_ROWS` without.
     """
-    cache: OrderedDict[int, pa.Table] = OrderedDict()
-    if not len(rows):
-        return
-
-    def part(number: int) -> pa.Table:
-        if number not in cache:
-            cache[number] = _with_large_texts(read_typed(paths[number], columns))
-        cache.move_to_end(number)
-        while len(cache) > 1 and sum(len(table) for table in cache.values()) > CACHED_ROWS:
-            cache.popitem(last=False)
-        return cache[number]
-
-    for start in range(0, len(rows), CHUNK_ROWS):
-        wanted = rows.iloc[start : start + CHUNK_ROWS].reset_index(drop=True)
-        pieces, places = [], []
-        for number, group in wanted.groupby("part", sort=True):
-            pieces.append(part(int(number)).take(pa.array(group["row"].to_numpy())))
-            places += group.index.to_list()
-        back = pd.Series(range(len(places)), index=places).sort_index()
-        yield pa.concat_tables(pieces).take(pa.array(back.to_numpy()))
+    at_once = at_once or CHUNK_ROWS
+    for start in range(0, len(rows), at_once):
+        some = rows.iloc[start : start + at_once]
+        numbers, part = np.unique(some["part"].to_numpy(), return_inverse=True)
+        yield Rows(tuple(typed[number] for number in numbers), part, some["row"].to_numpy())
 
 
 def _with_large_texts(table: pa.Table) -> pa.Table:
@@ -58,33 +75,72 @@ def _with_large_texts(table: pa.Table) -> pa.Table:
     return table.cast(pa.schema(fields))
 
 
-def write_table(
-    chunks: Iterator[pa.Table], schema: pa.Schema, csv_path: Path, parquet_path: Path | None = None
-) -> int:
-    """Write chunks of one table as CSV and, if asked, as Parquet; returns how many rows there are.
+@dataclass(frozen=True)
+class Encoded:
+    """Rows of a table as they are written: for Parquet in pieces, and as lines of CSV."""
+
+    pieces: list[pa.Table]
+    lines: list[memoryview]
+    rows: int
+
+
+def encode(table: pa.Table, schema: pa.Schema, *, parquet: bool = True) -> Encoded:
+    """Encode rows of a table.
 
     CSV: UTF-8, LF, times in ISO 8601, floats in the shortest form that reads back to the same double and as a float
     (``1.0``: a column's type does not depend on its values), missing values as empty fields, texts in quotes (an
     empty one is ``""``).
     """
-    total = 0
-    with ExitStack() as files:
-        csv_path.parent.mkdir(parents=True, exist_ok=True)
-        csv = files.enter_context(csv_path.open("wb"))
-        csv.write((",".join(f'"{name}"' for name in schema.names) + "\n").encode())
-        parquet = None
-        if parquet_path is not None:
-            parquet_path.parent.mkdir(parents=True, exist_ok=True)
-            parquet = files.enter_context(pq.ParquetWriter(parquet_path, schema, compression="zstd"))
-        for chunk in chunks:
-            for piece in _halved(chunk):
-                for start in range(0, len(piece), CSV_ROWS):
-                    csv.write(csv_lines(piece.slice(start, CSV_ROWS)))
-                if parquet is not None:
-                    # One run of memory a column: the pages then do not depend on where rows came from.
-                    parquet.write_table(piece.cast(schema).combine_chunks(), row_group_size=CHUNK_ROWS)
-            total += len(chunk)
-    return total
+    pieces, lines = [], []
+    for piece in _halved(table):
+        lines += [csv_lines(piece.slice(start, CSV_ROWS)) for start in range(0, len(piece), CSV_ROWS)]
+        if parquet:
+            # One run of memory a column: the pages then do not depend on where rows came from.
+            pieces.append(piece.cast(schema).combine_chunks())
+    return Encoded(pieces, lines, len(table))
+
+
+class TableWriter:
+    """Writes encoded rows of one table as CSV and, if asked, as Parquet; a context manager.
+
+    Attributes:
+        rows: how many were written.
+    """
+
+    def __init__(self, schema: pa.Schema, csv: Path, parquet: Path | None = None) -> None:
+        self.rows = 0
+        self._files = ExitStack()
+        csv.parent.mkdir(parents=True, exist_ok=True)
+        self._csv = self._files.enter_context(csv.open("wb"))
+        self._csv.write((",".join(f'"{name}"' for name in schema.names) + "\n").encode())
+        self._parquet = None
+        if parquet is not None:
+            parquet.parent.mkdir(parents=True, exist_ok=True)
+            self._parquet = self._files.enter_context(
+                pq.ParquetWriter(
+                    parquet,
+                    schema,
+                    compression="zstd",
+                    compression_level=1,
+                    use_dictionary=text_columns(schema),
+                )
+            )
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._files.close()
+
+    def write(self, encoded: Encoded) -> None:
+        """Write some rows after those written before."""
+        self._csv.writelines(encoded.lines)
+        if self._parquet is not None:
+            for piece in encoded.pieces:
+                self._parquet.write_table(piece, row_group_size=CHUNK_ROWS)
+        self.rows += encoded.rows
 
 
 def _halved(chunk: pa.Table) -> Iterator[pa.Table]:
@@ -99,34 +155,60 @@ def _halved(chunk: pa.Table) -> Iterator[pa.Table]:
 def csv_lines(table: pa.Table) -> memoryview:
     """The rows of a table as lines of CSV.
 
-    Arrow's own writer has ``1`` for ``1.0`` and ``-0`` for ``-0.0``, which readers that guess types take for integers.
+    Arrow's own writer has ``1`` for ``1.0`` and ``-0`` for ``-0.0``, which readers that guess types take for integers,
+    and takes twice as long for a double as orjson.
     """
     if not len(table):
         return memoryview(b"")
-    cells = [_cells(column) for column in table.columns]
-    lines = pc.binary_join_element_wise(*cells, _text(","), null_handling="replace", null_replacement="")
-    lines = pc.binary_join_element_wise(lines, _text(""), _text("\n")).combine_chunks()
+    (rows,) = table.combine_chunks().to_batches()
+    *columns, last = rows.columns
+    cells = [_cells(column, ",") for column in columns]
+    lines = pc.binary_join_element_wise(
+        *cells, _text(""), _text(""), null_handling="replace", null_replacement=","
+    )
+    lines = pc.binary_join_element_wise(lines, pc.fill_null(_cells(last, "\n"), "\n"), _text(""))
     size = pc.sum(pc.binary_length(lines)).as_py()
     return memoryview(lines.buffers()[2])[:size]
 
 
-def _cells(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The fields of a column as they stand in CSV; nulls stay nulls."""
+def _cells(column: pa.Array, end: str) -> pa.Array:
+    """The fields of a column as they stand in CSV, each with what follows it; nulls stay nulls."""
     kind = column.type
     if pa.types.is_floating(kind):
-        text = column.cast(pa.large_string())
-        if not pc.any(pc.equal(column, pc.trunc(column))).as_py():
-            return text
-        whole = pc.invert(pc.match_substring_regex(text, "[.einf]"))
-        return pc.if_else(whole, pc.binary_join_element_wise(text, _text(".0"), _text("")), text)
+        return _doubles(column, end)
+    if column.null_count == len(column):
+        return pa.nulls(len(column), pa.large_string())
+    quote = '"'
     if pa.types.is_timestamp(kind):
         # Without its zone, which is UTC: Arrow would look it up in a database that small machines lack.
         text = pc.strftime(column.cast(pa.timestamp("s")), format=_ISO_8601).cast(pa.large_string())
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
         text = pc.replace_substring(column.cast(pa.large_string()), '"', '""')
     else:
-        return column.cast(pa.large_string())
-    return pc.binary_join_element_wise(_text('"'), text, _text('"'), _text(""))
+        text, quote = column.cast(pa.large_string()), ""
+    return pc.binary_join_element_wise(_text(quote), text, _text(quote + end), _text(""))
+
+
+def _doubles(column: pa.Array, end: str) -> pa.Array:
+    """Doubles in the shortest form that reads back to the same double: all at once, cut at the commas between them."""
+    values = column.drop_null().to_numpy(zero_copy_only=False)
+    text = bytearray(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY))
+    if len(values):
+        text[-1:] = b","
+    codes = np.frombuffer(text, dtype="uint8")
+    offsets = np.ones(len(values) + 1, dtype="int64")  # after the bracket
+    offsets[1:] = np.flatnonzero(codes == ord(",")) + 1
+    if end != ",":
+        codes[offsets[1:] - 1] = ord(end)
+    found = pa.LargeStringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(text))
+    finite = np.isfinite(values)
+    if not finite.all():  # orjson has null for them
+        texts = [f"{value}{end}" for value in values[~finite].tolist()]
+        found = pc.replace_with_mask(found, pa.array(~finite), pa.array(texts, pa.large_string()))
+    if not column.null_count:
+        return found
+    valid = column.is_valid().to_numpy(zero_copy_only=False)
+    return found.take(pa.array(np.cumsum(valid) - 1, mask=~valid))
 
 
 def _text(text: str) -> pa.Scalar:

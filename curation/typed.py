@@ -9,21 +9,19 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 
-import dask
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from dask.delayed import delayed
 
-from curation.errors import StoreCorrupted
+from curation.engine import Engine
 from curation.flatten import ASIDES_TYPE, asides_array, flat_schema, flatten
 from curation.objectid import is_object_id
+from curation.partitions import Partition, partitions
 from curation.pseudonyms import Pseudonyms
+from curation.space import require_space, told_space, typed_bytes
 from curation.store import Part, RecordStore
-from curation.store.files import move_into_place
 from curation.validate import FAULTS_TYPE, broken_rules, faults_array
 from schemas import dictionary_digest, table
 from schemas.dictionary import Resource
@@ -56,11 +54,13 @@ _MADE_WITH = {
         "typed.py",
         "validate.py",
     ),
-    "curation.flatten": ("asides.py", "cells.py", "dates.py", "documents.py", "flatten.py"),
+    "curation.flatten": ("asides.py", "cells.py", "dates.py", "documents.py", "flatten.py", "usual.py"),
     "schemas": ("dictionary.py", "published.py", "spellings.py", "validation.py"),
 }
 # Documents validated and written at a time: as many as a walk of the pull brings at the most.
 PIECE_ROWS = 5_000
+WORTH_PROCESSES = 20_000
+"""Documents for which processes are started: that takes as long as to read some 15,000."""
 
 
 @cache
@@ -73,22 +73,28 @@ def flatten_digest() -> str:
     return digest.hexdigest()
 
 
-def typed_path(store: RecordStore, resource: Resource, part: Part, pseudonyms: Pseudonyms | None) -> Path:
+def typed_partition(folder: str, part: Part, pseudonyms: Pseudonyms | None) -> Partition:
     """Where the typed columns of ``part`` are."""
     made_with = f"{flatten_digest()[:16]}-{pseudonyms.fingerprint if pseudonyms else 'none'}"
-    return store.path / resource / "typed" / f"{part.manifest['sha256'][:16]}-{made_with}.parquet"
+    return Partition(f"{folder}/{part.manifest['sha256'][:16]}-{made_with}.parquet")
 
 
 def make_typed(
-    store: RecordStore, resource: Resource, parts: Sequence[Part], pseudonyms: Pseudonyms | None = None
-) -> list[Path]:
-    """Typed columns of ``parts``, made where they are not there yet; on Dask's scheduler.
+    store: RecordStore,
+    resource: Resource,
+    parts: Sequence[Part],
+    pseudonyms: Pseudonyms | None = None,
+    *,
+    engine: Engine,
+) -> list[Partition]:
+    """Typed columns of ``parts``, made where they are not there yet.
 
     Args:
         store: the record store.
         resource: whose parts they are.
         parts: sealed parts.
         pseudonyms: what names of raters and serial numbers become; without, their columns stay empty.
+        engine: where documents are read, and typed columns are kept.
 
     Returns:
         A file a part, in the order of ``parts``: ``KEY_FIELDS``, then the columns of
@@ -96,40 +102,56 @@ def make_typed(
 
     Raises:
         StoreCorrupted: a part is not what its manifest says.
+        DiskFull: there is no room for them.
     """
-    paths = [typed_path(store, resource, part, pseudonyms) for part in parts]
-    # By path: two parts with the same bytes share their columns.
-    todo = {path: part for part, path in zip(parts, paths, strict=True) if not _is_made(path, part)}
-    if todo:
-        next(iter(todo)).parent.mkdir(parents=True, exist_ok=True)
-        dask.compute(*(delayed(_make_one)(resource, part, path, pseudonyms) for path, part in todo.items()))
+    shared = engine.partitions
+    place = f"{shared}/{resource}" if shared else str((store.path / resource / "typed").absolute())
+    made = [typed_partition(place, part, pseudonyms) for part in parts]
+    there = {partition.place for partition in partitions(place)}
+    # By place: two parts with the same bytes share their columns.
+    todo = {
+        to: part
+        for part, to in zip(parts, made, strict=True)
+        if to.place not in there or to.rows() != part.manifest["documents"]
+    }
+    needed = typed_bytes(list(todo.values()))
+    if todo and not shared:
+        require_space(store.path, needed, "typed columns")
+    # Documents go to a cluster with the call: the store is private, and not shared.
+    calls = (
+        delayed(_make_one)(resource, part, Sealed(part) if engine.is_cluster else None, to, pseudonyms)
+        for to, part in todo.items()
+    )
+    documents = sum(part.manifest["documents"] for part in todo.values())
+    run = engine.run_python if documents >= WORTH_PROCESSES else engine.run
+    with told_space(store.path, needed, "typed columns"):
+        for _ in run(calls):
+            pass
     # Those of another key stay: whoever curates without the night's key does not cost the night its own.
-    wanted = {path.stem.rpartition("-")[0] for path in paths}
-    for stale in paths[0].parent.glob("*.parquet") if paths else ():
-        if stale.stem.rpartition("-")[0] not in wanted:
-            stale.unlink()
-    return paths
+    wanted = {partition.name.rpartition("-")[0] for partition in made}
+    for stale in partitions(place):
+        if stale.name.rpartition("-")[0] not in wanted:
+            stale.remove()
+    return made
 
 
-def _is_made(path: Path, part: Part) -> bool:
-    """Whether the file is there and whole; one that is not is made again."""
-    try:
-        return pq.read_metadata(path).num_rows == part.manifest["documents"]
-    except (pa.ArrowException, OSError):
-        return False
+class Sealed:
+    """The bytes of a sealed part on their way to another machine; nothing that is logged has them."""
+
+    def __init__(self, part: Part) -> None:
+        self.bytes = part.path.read_bytes()
+
+    def __repr__(self) -> str:
+        return f"Sealed({len(self.bytes)} bytes)"
 
 
-def _make_one(resource: Resource, part: Part, path: Path, pseudonyms: Pseudonyms | None) -> None:
-    documents = part.documents()
+def _make_one(
+    resource: Resource, part: Part, sealed: Sealed | None, to: Partition, pseudonyms: Pseudonyms | None
+) -> None:
+    documents = part.documents(sealed.bytes if sealed else None)
     schema = pa.schema([*KEY_FIELDS, *flat_schema(table(resource))])
-    temporary = path.with_name(f".tmp-{path.name}")
-    with pq.ParquetWriter(
-        temporary, schema, compression="zstd", compression_level=1, write_page_checksum=True
-    ) as writer:
-        for start in range(0, len(documents), PIECE_ROWS):
-            piece = documents.slice(start, PIECE_ROWS)
-            writer.write_table(_typed(resource, piece, pseudonyms).cast(schema))
-    move_into_place(temporary, path)
+    starts = range(0, len(documents), PIECE_ROWS)
+    to.write(schema, (_typed(resource, documents.slice(start, PIECE_ROWS), pseudonyms) for start in starts))
 
 
 def _typed(resource: Resource, documents: pa.Table, pseudonyms: Pseudonyms | None) -> pa.Table:
@@ -181,22 +203,3 @@ def _filled(columns: pa.Table, names: Sequence[str]) -> pa.Array:
     for name in names:
         filled += columns.column(name).is_valid().combine_chunks().to_numpy(zero_copy_only=False)
     return pa.array(filled)
-
-
-def read_typed(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Read typed columns, in the order given.
-
-    Raises:
-        StoreCorrupted: the file is damaged.
-    """
-    try:
-        found = pq.read_table(path, columns=list(columns), partitioning=None, page_checksum_verification=True)
-    except (pa.ArrowException, OSError) as error:
-        raise StoreCorrupted(
-            f"{path}: cannot be read ({error}); remove it, and the next run makes it again"
-        ) from error
-    # Parquet knows no whole seconds and gives milliseconds back.
-    fields = [
-        f.with_type(pa.timestamp("s", tz="UTC")) if pa.types.is_timestamp(f.type) else f for f in found.schema
-    ]
-    return found.cast(pa.schema(fields)).select(list(columns))

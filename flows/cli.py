@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ import typer
 from rich.console import Console
 
 from curation import errors
+from flows.importing import DumpFiles, DumpResource
 from flows.indexing import index_app
 from flows.settings import Settings, load_settings
 
@@ -72,6 +74,24 @@ AcceptCoverage = Annotated[
         "--accept-coverage", help="Publish even tables that cover much less than those published last."
     ),
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", help="Address of a Dask scheduler, whose workers share the work.", show_default=False
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", help="Processes and threads on this machine.", show_default="its processors"),
+]
+Partitions = Annotated[
+    str | None,
+    typer.Option(
+        "--partitions",
+        help="Folder or URL (s3://...) of typed columns, which all workers reach.",
+        show_default="beside the store's parts",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -107,6 +127,35 @@ def pull(
             )
         )
     _print_pull(report, as_json)
+
+
+@app.command("import", epilog="Example: mriqc-snapshot import bold.bson mriqc_api.T1w.json.gz --store store")
+def import_dumps(
+    files: DumpFiles, store: Store = None, resource: DumpResource = None, as_json: AsJson = False
+) -> None:
+    """Read dumps of the Web-API's database into the record store; a pull continues from there.
+
+    What cannot be read is named with its byte offset; the rest is stored, and the exit code is 1.
+    """
+    from curation.dumps import find_dumps
+    from curation.dumps import import_dumps as run_import
+    from curation.store import RecordStore
+    from flows.importing import import_table, require_all_read, show_bytes
+
+    dumps = find_dumps(files, resource)
+    record_store = RecordStore(load_settings(store=store).store)
+    with record_store.lock(), show_bytes() as on_bytes:
+        report = run_import(
+            record_store,
+            dumps,
+            on_bytes=on_bytes,
+            on_problem=lambda dump, problem: _say(f"{dump.path or dump.name}: {problem}"),
+        )
+    if as_json:
+        _print_json(dataclasses.asdict(report))
+    else:
+        console.print(import_table(report))
+    require_all_read(report)
 
 
 @app.command(
@@ -157,6 +206,9 @@ def curate(
     out: Annotated[Path, typer.Option("--out", help="Folder for the tables.")],
     store: Store = None,
     index: IndexPath = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    partitions: Partitions = None,
     accept_coverage: AcceptCoverage = False,
     as_json: AsJson = False,
 ) -> None:
@@ -167,7 +219,9 @@ def curate(
     from curation.store import RecordStore
 
     _plain_logs()
-    settings = load_settings(store=store, index=index)
+    settings = load_settings(
+        store=store, index=index, scheduler=scheduler, workers=workers, partitions=partitions
+    )
     pseudonyms = Pseudonyms.from_environment()
     if pseudonyms is None:
         _say(
@@ -177,13 +231,14 @@ def curate(
     record_store = RecordStore(_existing_store(settings.store))
     if out.resolve().is_relative_to(settings.store.resolve()):
         raise errors.UsageError(f"{out}: inside the record store, which is private; choose another --out")
-    with record_store.lock():
+    with settings.engine() as engine, record_store.lock():
         report = run_curate(
             record_store,
             out,
             pseudonyms=pseudonyms,
             index=existing_index(settings.index),
             accept_coverage=accept_coverage,
+            engine=engine,
             on_stage=_say,
         )
     _print_snapshot(report.snapshot, as_json)
@@ -200,6 +255,9 @@ def nightly(
     resource: Resources = None,
     connections: Connections = None,
     rate: Rate = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
+    partitions: Partitions = None,
     accept_coverage: AcceptCoverage = False,
     as_json: AsJson = False,
 ) -> None:
@@ -212,6 +270,9 @@ def nightly(
         resources=_several(resource, more),
         connections=connections,
         rate=rate,
+        scheduler=scheduler,
+        workers=workers,
+        partitions=partitions,
         accept_coverage=accept_coverage or None,
     )
     report = _run_night(settings)

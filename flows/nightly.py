@@ -15,7 +15,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -120,23 +119,25 @@ async def settle_counts(work: ResourcePull, resource: str) -> ResourceReport:
 
 @task(task_run_name="curate and commit", cache_policy=NO_CACHE, persist_result=False)
 async def curate_and_commit(
-    store: RecordStore, dataset: SnapshotDataset, index: Path | None, *, accept_coverage: bool
+    store: RecordStore, dataset: SnapshotDataset, settings: Settings
 ) -> PublishReport:
     """Make the tables from the record store and commit them if they changed."""
     logger = get_run_logger()
     # Read here, as arguments of tasks and flows are Prefect's to show.
     key = required_pseudonyms()
-    report = await in_thread(
-        partial(
-            publish,
-            store,
-            dataset,
-            key,
-            existing_index(index),
-            accept_coverage=accept_coverage,
-            on_stage=logger.info,
+    with settings.engine() as engine:
+        report = await in_thread(
+            partial(
+                publish,
+                store,
+                dataset,
+                key,
+                existing_index(settings.index),
+                accept_coverage=settings.accept_coverage,
+                engine=engine,
+                on_stage=logger.info,
+            )
         )
-    )
     for expectation in report.snapshot["expectations"]:
         logger.warning("%s", expectation)
     logger.info("commit %s", report.commit) if report.commit else logger.info("nothing new, no commit")
@@ -161,9 +162,7 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
             locks.enter_context(store.lock())
             await in_thread(dataset.prepare)
             pulled = await _pull(settings, store)
-            published = await curate_and_commit(
-                store, dataset, settings.index, accept_coverage=settings.accept_coverage
-            )
+            published = await curate_and_commit(store, dataset, settings)
         await _keep_counts(pulled, published)
     finally:
         await _let_server_record()

@@ -15,6 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from curation.engine import Engine
 from curation.errors import UsageError
 from curation.pull import Politeness, PullLimits
 from curation.pull.client import is_loopback
@@ -54,6 +55,15 @@ class Settings(BaseSettings):
     accept_coverage: bool = Field(
         False, description="Publish tables that cover much less than those published last."
     )
+    scheduler: str | None = Field(
+        None, description="Address of a Dask scheduler, whose workers share the work; this machine without."
+    )
+    workers: PositiveInt | None = Field(
+        None, description="Processes and threads on this machine; as many as it has processors without."
+    )
+    partitions: str | None = Field(
+        None, description="Folder or URL (s3://...) of typed columns; beside the store's parts without."
+    )
     task_retries: int = Field(
         2, ge=0, description="Times Prefect runs a task again when the service is away."
     )
@@ -89,6 +99,21 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Options before the environment before the file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @field_validator("scheduler")
+    @classmethod
+    def _is_scheduler(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in ("tcp", "tls", "ucx", "ws", "wss"):
+            raise ValueError("the address of a Dask scheduler such as tcp://127.0.0.1:8786 is expected")
+        return value
+
+    def engine(self) -> Engine:
+        """Where curation does its work.
+
+        Raises:
+            UsageError: no scheduler answers at the address.
+        """
+        return Engine(self.scheduler, self.workers, partitions=self.partitions)
 
     @property
     def politeness(self) -> Politeness:

@@ -1,7 +1,7 @@
 """Stage 4, deduplicate: every record ends as representative of its image, duplicate of one, or in quarantine."""
 
 from curation.deduplicate.fates import IMAGE_KEY_COLUMNS, KEY_COLUMNS, Decision, Fate, decide
-from curation.deduplicate.ledger import make_ledgers
+from curation.deduplicate.ledger import quarantine_ledger, records_ledger
 from curation.deduplicate.ranking import parse_version
 from curation.deduplicate.repeats import Repeats, compare_repeats
 from curation.deduplicate.similar import count_similar
@@ -15,6 +15,7 @@ __all__ = [
     "compare_repeats",
     "count_similar",
     "decide",
-    "make_ledgers",
     "parse_version",
+    "quarantine_ledger",
+    "records_ledger",
 ]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.deduplicate.ranking import rank_versions
 from curation.typed import FAULTS, FINITE, METADATA
@@ -28,6 +29,8 @@ class Fate(StrEnum):
     QUARANTINED = "quarantined"
     EXCLUDED = "excluded"
 
+
+_FATES = tuple(Fate)
 
 KEY_COLUMNS = ("record_id", "etag", "created", "updated", FAULTS)
 """What :func:`decide` needs of a typed part, beside the checksum (as ``md5sum``)."""
@@ -93,11 +96,13 @@ def decide(
     """
     versions = _versions(keys, sequences)
     received = versions["record_id"].nunique()
-    buried = versions["record_id"].map(deletions).astype("float64") >= versions["sequence"]
-    withdrawn = received - versions.loc[~buried, "record_id"].nunique()
-    records = _newest(versions[~buried]).sort_values(
-        ["created", "record_id"], kind="stable", ignore_index=True, na_position="last"
-    )
+    withdrawn = 0
+    if deletions:
+        buried = versions["record_id"].map(deletions).astype("float64") >= versions["sequence"]
+        versions = versions[~buried]
+        withdrawn = received - versions["record_id"].nunique()
+    records = _in_order(_newest(versions))
+    del versions  # as large as the records
     taken = _Picked(keys, records)
     faults = _faults(taken)
     records["md5sum"] = _checksums(taken, faults)
@@ -137,10 +142,19 @@ def _nullable(kind: pa.DataType) -> pd.api.extensions.ExtensionDtype | None:
 
 def _newest(versions: pd.DataFrame) -> pd.DataFrame:
     several = versions["record_id"].duplicated(keep=False)
+    if not several.any():
+        return versions
     # Parts of a run are numbered as they were begun, so that of two versions of one second the later one is taken.
     order = ["updated", "sequence", "part", "row"]
     chosen = versions[several].sort_values(order, kind="stable", na_position="first")
     return pd.concat([versions[~several], chosen.drop_duplicates("record_id", keep="last")])
+
+
+def _in_order(records: pd.DataFrame) -> pd.DataFrame:
+    """By creation time (unknown ones last), then id."""
+    keys = pa.table({name: pa.array(records[name], from_pandas=True) for name in ("created", "record_id")})
+    order = pc.sort_indices(keys, [("created", "ascending"), ("record_id", "ascending")])
+    return records.take(order.to_numpy()).reset_index(drop=True)
 
 
 class _Picked:
@@ -193,11 +207,12 @@ def _decide_fates(
     records["head"] = heads.where(sound, -1).fillna(-1).astype("int64")
     excluding = excluding_rules()
     excluded = {place for place, found in faults.items() if all(f["rule"] in excluding for f in found)}
-    records["fate"] = np.select(
+    codes = np.select(
         [records.index.isin(excluded), ~sound, records["head"] == records.index],
-        [Fate.EXCLUDED, Fate.QUARANTINED, Fate.REPRESENTATIVE],
-        Fate.DUPLICATE,
+        [_FATES.index(fate) for fate in (Fate.EXCLUDED, Fate.QUARANTINED, Fate.REPRESENTATIVE)],
+        _FATES.index(Fate.DUPLICATE),
     )
+    records["fate"] = pd.Categorical.from_codes(codes, [str(fate) for fate in _FATES])
 
 
 def _rank(records: pd.DataFrame, taken: _Picked) -> None:
@@ -226,9 +241,10 @@ def _rank(records: pd.DataFrame, taken: _Picked) -> None:
     merits = merits.drop(columns="group")
     theirs = merits.take(records["best"].where(sound, records.index).to_numpy())
     differs = merits.to_numpy() != theirs.to_numpy()
-    first = differs.argmax(axis=1) if len(differs) else []
-    reasons = pd.Series(merits.columns.to_numpy(object)[first], index=records.index, dtype="str")
-    records["behind"] = reasons.where(differs.any(axis=1))
+    first = np.full(len(records), -1)
+    if len(differs):
+        first = np.where(differs.any(axis=1), differs.argmax(axis=1), -1)
+    records["behind"] = pd.Categorical.from_codes(first, list(merits.columns))
     keys = [records["group"], *(runs[name] for name in RUN_COLUMNS)]
     records["version"] = pd.factorize(runs["provenance_version"])[0]
     records["run"] = records.groupby(keys, dropna=False, sort=False).ngroup().where(sound, -1)

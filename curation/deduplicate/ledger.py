@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.deduplicate.fates import Decision, Fate
 from curation.deduplicate.repeats import Repeats
 from curation.flatten import canonical_json
-from curation.objectid import is_object_id
+from curation.objectid import OBJECT_ID
 from curation.personal import Scrubber
 from curation.validate import excluding_rules
 from schemas.dictionary import Resource
 from schemas.published import published_table
 
 LATER = "later record of the same image"
-_ETAG = re.compile(r"[0-9a-f]{40}\Z")
+ROWS = 50_000
+"""Rows of the ledger that are put together at a time."""
+_ETAG = r"\A[0-9a-f]{40}\z"
 
 
-def make_ledgers(
-    resource: Resource, decision: Decision, repeats: Repeats | None
-) -> tuple[pa.Table, pa.Table]:
-    """Rows of ``audit/records`` and ``audit/quarantine``, in the order of the records.
+def records_ledger(resource: Resource, decision: Decision, repeats: Repeats | None) -> Iterator[pa.Table]:
+    """Rows of ``audit/records``, in the order of the records, some at a time.
 
     Args:
         resource: whose records they are.
@@ -31,39 +33,39 @@ def make_ledgers(
         repeats: how they compare; of images only.
     """
     ids = _shown_ids(decision)
-    return _ledger(resource, decision, repeats, ids), _quarantine(resource, decision, ids)
-
-
-def _ledger(resource: Resource, decision: Decision, repeats: Repeats | None, shown: list[str]) -> pa.Table:
-    records = decision.records
-    ids = pa.array(shown, pa.string())
-    reasons: list[str | None] = [LATER if fate == Fate.DUPLICATE else None for fate in records["fate"]]
-    for place, faults in decision.faults.items():
-        reasons[place] = "; ".join(_reason(fault) for fault in faults)
-    heads = _ids_at(ids, records["head"])
-    nothing = pa.nulls(len(records), pa.string())
-    columns = {
-        "record_id": ids,
-        "resource": pa.array([resource] * len(records), pa.string()),
-        "created": _times(records["created"]),
-        "updated": _times(records["updated"]),
-        "etag": pa.array([_shown_etag(etag) for etag in decision.etags.to_pylist()], pa.string()),
-        "md5sum": _texts(records["md5sum"]),
-        "fate": pa.array(records["fate"].tolist(), pa.string()),
-        "reason": pa.array(reasons, pa.string()),
-        "representative": heads,
-        "curated_representative": _ids_at(ids, records["best"]) if repeats is not None else nothing,
-        "curated_reason": _texts(records["behind"]) if repeats is not None else nothing,
-        "repeat": _texts(repeats.kind) if repeats is not None else nothing,
-    }
     schema = published_table("records").arrow_schema
-    return pa.table([columns[name] for name in schema.names], schema=schema)
+    for start in range(0, len(ids), ROWS):
+        records = decision.records.iloc[start : start + ROWS]
+        places = range(start, start + len(records))
+        reasons = np.full(len(records), None, dtype=object)
+        reasons[(records["fate"] == Fate.DUPLICATE).to_numpy()] = LATER
+        for place in decision.faults.keys() & set(places):
+            reasons[place - start] = "; ".join(_reason(fault) for fault in decision.faults[place])
+        nothing = pa.nulls(len(records), pa.string())
+        images = repeats is not None
+        columns = {
+            "record_id": ids.slice(start, ROWS),
+            "resource": pa.array([resource] * len(records), pa.string()),
+            "created": _times(records["created"]),
+            "updated": _times(records["updated"]),
+            "etag": _shown_etags(decision.etags.slice(start, ROWS)),
+            "md5sum": _texts(records["md5sum"]),
+            "fate": _texts(records["fate"]),
+            "reason": pa.array(reasons, pa.string()),
+            "representative": _ids_at(ids, records["head"]),
+            "curated_representative": _ids_at(ids, records["best"]) if images else nothing,
+            "curated_reason": _texts(records["behind"]) if images else nothing,
+            "repeat": _texts(repeats.kind.iloc[start : start + ROWS]) if repeats else nothing,
+        }
+        yield pa.table([columns[name] for name in schema.names], schema=schema)
 
 
-def _quarantine(resource: Resource, decision: Decision, ids: list[str]) -> pa.Table:
+def quarantine_ledger(resource: Resource, decision: Decision) -> pa.Table:
+    """Rows of ``audit/quarantine``, in the order of the records."""
+    ids = _shown_ids(decision)
     rows = []
     for place, faults in sorted(decision.faults.items()):
-        record_id = ids[place]
+        record_id = ids[place].as_py()
         for fault in faults:
             fate = Fate.EXCLUDED if fault["rule"] in excluding_rules() else Fate.QUARANTINED
             row = {"record_id": record_id, "resource": resource, "fate": str(fate), "rule": fault["rule"]}
@@ -80,19 +82,29 @@ def _column(name: str | None) -> str | None:
     return "md5sum" if name == "provenance_md5sum" else name
 
 
-def _shown_ids(decision: Decision) -> list[str]:
+def _shown_ids(decision: Decision) -> pa.Array:
     """Ids as the ledgers have them; two that are alike once addresses are removed get a number, and stay two."""
+    ids = pa.array(decision.records["record_id"], pa.string())
+    odd = np.flatnonzero(~pc.match_substring_regex(ids, OBJECT_ID).to_numpy(zero_copy_only=False))
+    if not len(odd):
+        return ids
+    # What is shown of these is JSON: in quotes, and no ObjectId.
     shown: list[str] = []
     taken: dict[str, int] = {}
-    for record_id in decision.records["record_id"]:
-        text = record_id if is_object_id(record_id) else _as_json(record_id, "record_id")
+    for record_id in ids.take(pa.array(odd)).to_pylist():
+        text = _as_json(record_id, "record_id")
         taken[text] = taken.get(text, 0) + 1
         shown.append(text if taken[text] == 1 else f"{text} {taken[text]}")
-    return shown
+    mask = np.zeros(len(ids), dtype=bool)
+    mask[odd] = True
+    return pc.replace_with_mask(ids, pa.array(mask), pa.array(shown, pa.string()))
 
 
-def _shown_etag(etag: str | None) -> str | None:
-    return etag if not etag or _ETAG.match(etag) else _as_json(etag, "etag")
+def _shown_etags(etags: pa.Array) -> pa.Array:
+    usual = pc.match_substring_regex(etags, _ETAG).fill_null(True)
+    odd = pc.invert(pc.or_(usual, pc.equal(etags, "").fill_null(True)))
+    shown = [_as_json(etag, "etag") for etag in etags.filter(odd).to_pylist()]
+    return pc.replace_with_mask(etags, odd, pa.array(shown, pa.string()))
 
 
 def _as_json(text: str, where: str) -> str:
@@ -105,7 +117,9 @@ def _ids_at(ids: pa.Array, places: pd.Series) -> pa.Array:
 
 
 def _texts(values: pd.Series) -> pa.Array:
-    return pa.array(values, pa.string(), from_pandas=True)
+    """Texts or categories."""
+    found = pa.array(values, from_pandas=True)
+    return found.cast(pa.string())
 
 
 def _times(seconds: pd.Series) -> pa.Array:

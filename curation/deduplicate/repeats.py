@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from dask.delayed import delayed
 
 from curation.deduplicate.fates import Decision
-from curation.typed import read_typed
+from curation.engine import Engine
+from curation.partitions import Partition
 
-COLUMNS_AT_ONCE = 16
-"""IQMs held in memory at a time: 8 bytes a value."""
-_MISSING = np.iinfo("int64").min
-_NAN = np.float64("nan").view("int64")
+KINDS = ("first", "exact", "noisy")
+BLOCK_BYTES = 96 << 20
+"""Memory for the values of IQMs that are compared at a time."""
+_MISSING = np.uint64(0x7FF8_0000_0000_1DEA).view("float64")
+"""A NaN that stands for a missing value; NaNs that were sent have other bits."""
+_MISSING_BITS = _MISSING.view("int64")
+_NAN_BITS = np.float64("nan").view("int64")
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,9 @@ class Repeats:
     spread: np.ndarray
 
 
-def compare_repeats(paths: Sequence[Path], decision: Decision, iqms: Sequence[str]) -> Repeats:
+def compare_repeats(
+    typed: Sequence[Partition], decision: Decision, iqms: Sequence[str], engine: Engine
+) -> Repeats:
     """Compare the records of one run (image, version and settings) with the first of them.
 
     The spread of an image is the largest, over IQMs and runs, of the range of the IQM's finite values in the run
@@ -42,9 +48,10 @@ def compare_repeats(paths: Sequence[Path], decision: Decision, iqms: Sequence[st
     by 0. A quotient beyond the largest double is infinite.
 
     Args:
-        paths: typed columns, a file a part.
+        typed: typed columns, a file a part.
         decision: what became of the records.
         iqms: names of the IQMs' columns.
+        engine: in whose threads they are compared.
     """
     records = decision.records
     sound = records.index[records["run"] >= 0]
@@ -54,51 +61,78 @@ def compare_repeats(paths: Sequence[Path], decision: Decision, iqms: Sequence[st
     repeated = sizes[runs] > 1 if len(runs) else np.array([], dtype=bool)
     order, runs = order[repeated], runs[repeated]
     starts = np.flatnonzero(np.diff(runs, prepend=-1))
-    first = np.repeat(starts, np.diff(starts, append=len(runs)))
+    curated = np.flatnonzero(records["best"].to_numpy() == records.index.to_numpy())
+    block = _Block(typed, records["part"].to_numpy(), records["row"].to_numpy(), order, starts, curated)
     same = np.ones(len(order), dtype=bool)
     spread = np.full(len(starts), np.nan)
-    curated = np.flatnonzero(records["best"].to_numpy() == records.index.to_numpy())
-    for matrix in _columns(paths, records, iqms):
-        for values, bits in matrix:
-            same &= bits[order] == bits[order][first]
-            scale = _interquartile_range(values[curated])
-            if len(starts) and scale > 0:
-                with np.errstate(over="ignore", invalid="ignore"):
-                    spread = np.fmax(spread, _ranges(values[order], starts) / scale)
+    size = max(1, BLOCK_BYTES // (8 * max(1, len(records)) * engine.workers))
+    calls = (delayed(block.compare)(iqms[start : start + size]) for start in range(0, len(iqms), size))
+    for alike, spreads in engine.run_here(calls):
+        same &= alike
+        spread = np.fmax(spread, spreads)
     if len(starts):
         spread[np.logical_and.reduceat(same, starts)] = 0.0
-    kind = pd.Series(None, index=records.index, dtype="str")
-    kind[order] = np.where(same, "exact", "noisy")
-    kind[order[starts]] = "first"
+    codes = np.full(len(records), -1)
+    codes[order] = np.where(same, KINDS.index("exact"), KINDS.index("noisy"))
+    codes[order[starts]] = KINDS.index("first")
+    kind = pd.Series(pd.Categorical.from_codes(codes, list(KINDS)), index=records.index)
     by_group = pd.Series(spread, index=records.loc[order[starts], "group"]).groupby(level=0).max()
     return Repeats(kind, decision.curated["group"].map(by_group).to_numpy(dtype="float64"))
 
 
-def _columns(
-    paths: Sequence[Path], records: pd.DataFrame, names: Sequence[str]
-) -> Iterator[list[tuple[np.ndarray, np.ndarray]]]:
-    """IQMs of all records, some columns at a time: values (NaN where missing), and bits that tell missing from NaN."""
-    parts = records["part"].to_numpy()
-    by_part = np.argsort(parts, kind="stable")
-    bounds = np.searchsorted(parts[by_part], np.arange(len(paths) + 1))
-    rows = records["row"].to_numpy()
-    for start in range(0, len(names), COLUMNS_AT_ONCE):
-        wanted = names[start : start + COLUMNS_AT_ONCE]
-        values = np.full((len(wanted), len(records)), np.nan)
-        bits = np.full((len(wanted), len(records)), _MISSING)
-        for number, path in enumerate(paths):
+@dataclass(frozen=True)
+class _Block:
+    """What is compared.
+
+    Attributes:
+        typed: typed columns, a file a part.
+        part, row: of each record.
+        order: the records of repeated runs, run by run; starts: the places in it where runs begin.
+        curated: the records of the curated table.
+    """
+
+    typed: Sequence[Partition]
+    part: np.ndarray
+    row: np.ndarray
+    order: np.ndarray
+    starts: np.ndarray
+    curated: np.ndarray
+
+    def compare(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Of some IQMs: which records are like the first of their run in all, and how far each run spreads."""
+        first = np.repeat(self.starts, np.diff(self.starts, append=len(self.order)))
+        same = np.ones(len(self.order), dtype=bool)
+        spread = np.full(len(self.starts), np.nan)
+        for values in self._values(names):
+            scale = _interquartile_range(values[self.curated])
+            repeated = values[self.order]
+            bits = _bits(repeated)
+            same &= bits == bits[first]
+            if len(self.starts) and scale > 0:
+                with np.errstate(over="ignore", invalid="ignore"):
+                    spread = np.fmax(spread, _ranges(repeated, self.starts) / scale)
+        return same, spread
+
+    def _values(self, names: Sequence[str]) -> np.ndarray:
+        """The IQMs of all records, a row an IQM."""
+        by_part = np.argsort(self.part, kind="stable")
+        bounds = np.searchsorted(self.part[by_part], np.arange(len(self.typed) + 1))
+        values = np.full((len(names), len(self.part)), _MISSING)
+        for number, partition in enumerate(self.typed):
             places = by_part[bounds[number] : bounds[number + 1]]
             if len(places):
-                picked = read_typed(path, wanted).take(pa.array(rows[places]))
-                for column, (value, bit) in zip(picked.columns, zip(values, bits, strict=True), strict=True):
-                    value[places] = found = column.cast(pa.float64()).to_numpy()
-                    bit[places] = np.where(column.is_null().to_numpy(), _MISSING, _bits(found))
-        yield list(zip(values, bits, strict=True))
+                picked = partition.read(names).take(pa.array(self.row[places]))
+                for column, value in zip(picked.columns, values, strict=True):
+                    found = column.cast(pa.float64()).to_numpy()
+                    value[places] = np.where(column.is_null().to_numpy(), _MISSING, found)
+        return values
 
 
 def _bits(values: np.ndarray) -> np.ndarray:
-    """The 64 bits of doubles; every NaN has the same, and so have both zeros."""
-    return np.where(np.isnan(values), _NAN, (values + 0.0).view("int64"))
+    """The 64 bits of doubles; every NaN that was sent has the same, and so have both zeros."""
+    bits = (values + 0.0).view("int64")
+    bits[np.isnan(values) & (bits != _MISSING_BITS)] = _NAN_BITS
+    return bits
 
 
 def _interquartile_range(values: np.ndarray) -> float:

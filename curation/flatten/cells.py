@@ -9,7 +9,7 @@ from typing import Any
 
 from curation.flatten.documents import DIGITS, canonical_json, is_utf8
 
-_EXACT = 2**53
+EXACT = 2**53
 """Integers up to here are doubles (IEEE 754, binary64)."""
 # A number as JSON, Python or a spreadsheet writes it in decimal digits, and what Python and JSON call the others.
 _NUMBER_TEXT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
@@ -39,7 +39,7 @@ def could_be_formula(text: str) -> bool:
 def _read_number(value: Any) -> float | Misfit:
     if type(value) is float:
         return value
-    if type(value) is int and (abs(value) <= _EXACT or _is_double(value)):
+    if type(value) is int and (abs(value) <= EXACT or _is_double(value)):
         return float(value)
     if type(value) is str:
         return _read_number_text(value)
@@ -68,12 +68,12 @@ def _is_double(value: int) -> bool:
 
 def _read_integer(value: Any) -> int | Misfit:
     # Beyond doubles pandas would round them as soon as a value of the column is missing.
-    if type(value) is int and abs(value) <= _EXACT:
+    if type(value) is int and abs(value) <= EXACT:
         return value
     if type(value) is str:
         value = _read_number_text(value)
     # -0.0 has a sign that an integer has not.
-    if type(value) is float and value.is_integer() and abs(value) <= _EXACT and str(value) != "-0.0":
+    if type(value) is float and value.is_integer() and abs(value) <= EXACT and str(value) != "-0.0":
         return int(value)
     return MISFIT
 

@@ -9,7 +9,9 @@ from typing import Any
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_RFC_1123 = re.compile(r"(\w{3}), ([0-9]{2}) (\w{3}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT\Z")
+_RFC_1123_LENGTH = len("Thu, 24 Aug 2017 21:58:35 GMT")
+_DAY = re.compile(r"(\w{3}), ([0-9]{2}) (\w{3}) ([0-9]{4})\Z")
+_TIME = re.compile(r" ([0-9]{2}):([0-9]{2}):([0-9]{2})\Z")
 _ISO_8601 = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}")
 _MILLISECONDS = re.compile(r"-?[0-9]{1,15}\Z")
 
@@ -17,19 +19,35 @@ _MILLISECONDS = re.compile(r"-?[0-9]{1,15}\Z")
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799
 
 
-@lru_cache(maxsize=4096)
 def read_rfc_1123(text: str) -> int | None:
     """A moment exactly as the service writes it (``Thu, 24 Aug 2017 21:58:35 GMT``), in seconds since 1970."""
-    match = _RFC_1123.match(text)
+    if len(text) != _RFC_1123_LENGTH or text[25:] != " GMT":
+        return None
+    day, seconds = _day(text[:16]), _second_of_day(text[16:25])
+    return None if day is None or seconds is None else day + seconds
+
+
+@lru_cache(maxsize=8192)
+def _day(text: str) -> int | None:
+    """When a day (``Thu, 24 Aug 2017``) begins, in seconds since 1970."""
+    match = _DAY.match(text)
     if match is None or match[3] not in _MONTHS:
         return None
-    month = _MONTHS.index(match[3]) + 1
-    numbers = int(match[4]), month, int(match[2]), int(match[5]), int(match[6]), int(match[7])
     try:
-        moment = datetime(*numbers, tzinfo=UTC)
+        moment = datetime(int(match[4]), _MONTHS.index(match[3]) + 1, int(match[2]), tzinfo=UTC)
     except ValueError:
         return None
     return int(moment.timestamp()) if _DAYS[moment.weekday()] == match[1] else None
+
+
+@lru_cache(maxsize=100_000)
+def _second_of_day(text: str) -> int | None:
+    """Seconds since midnight of a time with a blank before it (`` 21:58:35``)."""
+    match = _TIME.match(text)
+    if match is None:
+        return None
+    hours, minutes, seconds = map(int, match.groups())
+    return 3600 * hours + 60 * minutes + seconds if hours < 24 and minutes < 60 and seconds < 60 else None
 
 
 def read_moment(value: Any) -> int | None:

@@ -19,8 +19,8 @@ MAX_DEPTH = 100
 DIGITS = 4000
 """Python refuses to read integers of more than 4,300 digits."""
 
-_SUSPECT = 2**63
-"""orjson makes floats of integers beyond 64 bits."""
+SUSPECT = 2.0**63
+"""Numbers from here on may have been integers of more than 64 bits, of which orjson makes floats."""
 _STRING_OR_PLUS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|\+(?=Infinity)', re.DOTALL)
 
 
@@ -45,22 +45,25 @@ def parse_document(document: bytes) -> dict[str, Any]:
         parsed = orjson.loads(document)
     except orjson.JSONDecodeError:
         parsed = None
-    # A key that comes twice is seen by counting: orjson keeps the last. Every key ends in '":' as long as no blank
-    # comes before a colon; texts that hold either only cost the slower way.
-    if (
-        type(parsed) is not dict
-        or _count_keys(parsed, 1) != document.count(b'":')
-        or any(blank in document for blank in (b" :", b"\n:", b"\r:", b"\t:"))
-    ):
+    # A key that comes twice is seen by counting, as orjson keeps the last: every key has its colon.
+    if type(parsed) is not dict or has_escapes(document) or count_colons(parsed) != document.count(b":"):
         parsed = _parse_carefully(document)
         if type(parsed) is not dict:
             raise UnreadableDocument(NOT_JSON)
-        _count_keys(parsed, 1)
+        count_colons(parsed)
     return parsed
 
 
-def _count_keys(value: Any, depth: int) -> int:
-    """Keys in an object or array and all below; negative where a number may not be the one that was written.
+def has_escapes(document: bytes) -> bool:
+    """Whether characters may be written as their code, colons among them."""
+    return b"\\" in document and b"\\u" in document
+
+
+def count_colons(value: Any, depth: int = 1) -> int:
+    """Colons of an object or array and all below as JSON, those in texts included.
+
+    Those in keys are not: they only cost the slower way. Negative where a number may not be the one that was written:
+    orjson makes floats of integers beyond 64 bits.
 
     Raises:
         UnreadableDocument: it is nested too deeply.
@@ -73,11 +76,14 @@ def _count_keys(value: Any, depth: int) -> int:
         count, items = 0, value
     for item in items:
         kind = type(item)
-        if kind is float:
-            if not -_SUSPECT < item < _SUSPECT:
+        if kind is str:
+            if ":" in item:
+                count += item.count(":")
+        elif kind is float:
+            if not -SUSPECT < item < SUSPECT:
                 count -= 1 << 60
         elif kind is dict or kind is list:
-            count += _count_keys(item, depth + 1)
+            count += count_colons(item, depth + 1)
     return count
 
 

@@ -24,6 +24,7 @@ import pyarrow as pa
 from curation.flatten.cells import MISFIT, READERS, could_be_formula
 from curation.flatten.dates import read_moment, read_rfc_1123
 from curation.flatten.documents import UnreadableDocument, canonical_json, parse_document
+from curation.flatten.usual import read_usual
 from curation.personal import Scrubber
 from curation.personal_keys import normal_key
 from curation.pseudonyms import Pseudonyms
@@ -114,18 +115,41 @@ def flatten(table: Table, documents: Sequence[bytes], pseudonyms: Pseudonyms | N
     made = Flattened(schema.empty_table())
     tables = [made.table]
     for start in range(0, len(documents), SLICE_ROWS):
-        rows = []
-        for document in documents[start : start + SLICE_ROWS]:
-            rows.append(flattener.row(document))
-            made.faults.append(flattener.faults)
-            made.withheld.append(flattener.withheld)
-            made.readings.append(flattener.readings)
-            made.asides.append(flattener.asides)
-            made.moments.append(flattener.moments)
-        cells = zip(zip(*rows, strict=True), schema, strict=True)
-        tables.append(pa.table([pa.array(column, kind.type) for column, kind in cells], schema=schema))
-    made.table = pa.concat_tables(tables)
+        usual = read_usual(table.resource, documents[start : start + SLICE_ROWS], pseudonyms)
+        columns: list[list[Any] | None] = [usual.cells.get(name) for name in schema.names]
+        for place in sorted(usual.others):
+            for number, cell in enumerate(flattener.row(usual.documents[place])):
+                column = columns[number]
+                if column is not None:
+                    column[place] = cell
+                elif cell is not None:
+                    columns[number] = _only(cell, place, len(usual.documents))
+            usual.faults[place], usual.withheld[place] = flattener.faults, flattener.withheld
+            usual.readings[place], usual.asides[place] = flattener.readings, flattener.asides
+            usual.moments[place] = flattener.moments
+        tables.append(_as_table(columns, schema, len(usual.documents)))
+        made.faults += usual.faults
+        made.withheld += usual.withheld
+        made.readings += usual.readings
+        made.asides += usual.asides
+        made.moments += usual.moments
+    made.table = pa.concat_tables(tables).combine_chunks()
     return made
+
+
+def _only(cell: Any, place: int, size: int) -> list[Any]:
+    """A column with one cell."""
+    column = [None] * size
+    column[place] = cell
+    return column
+
+
+def _as_table(columns: Sequence[list[Any] | None], schema: pa.Schema, size: int) -> pa.Table:
+    arrays = [
+        pa.nulls(size, kind.type) if column is None else pa.array(column, kind.type)
+        for column, kind in zip(columns, schema, strict=True)
+    ]
+    return pa.table(arrays, schema=schema)
 
 
 class _Flattener:
@@ -246,7 +270,8 @@ class _Flattener:
                 return
             cell = self._scrubber.text(cell, column.name)
         row[index] = cell
-        if kind != column.type:
+        # JSON has one type of numbers.
+        if kind != column.type and (kind, column.type) != ("integer", "number"):
             self.readings.append(f"{kind} read as {column.type} in {column.name}")
             if kind == "text":
                 # The cell holds it as a number or truth value; its digits are not searched.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +31,25 @@ _FROM_COPY = {
 }
 PUBLIC_COLUMNS = ("public", *_FROM_COPY, "n_public_copies")
 """Columns of the curated tables that matching fills."""
+LEDGER_ROWS = 50_000
+"""Rows of a ledger that are put together at a time."""
 SAME_SHARE = 1e-6
 """Numbers that differ by less than this share are one: records are rounded on their way, to nine digits at least."""
+
+
+@dataclass(frozen=True)
+class PublicRows:
+    """What is known of the public copies of some rows of a curated table.
+
+    Attributes:
+        columns: :data:`PUBLIC_COLUMNS`.
+        given: what their sidecars say: columns of acquisition parameters, and ``sidecar_path``.
+        mismatch: where the name of the chosen copy is that of another modality.
+    """
+
+    columns: Mapping[str, pa.ChunkedArray]
+    given: pa.Table
+    mismatch: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -54,10 +71,14 @@ class PublicImages:
     addresses: pa.ChunkedArray
     mismatch: np.ndarray
 
-    def given(self, start: int, rows: int) -> pa.Table:
-        """What the sidecars of some images say: columns of acquisition parameters, and ``sidecar_path``."""
-        found = self.sidecars.take(self.places.slice(start, rows))
-        return found.append_column("sidecar_path", self.addresses.slice(start, rows))
+    def rows(self, start: int, count: int) -> PublicRows:
+        """What is known of some of the images."""
+        given = self.sidecars.take(self.places.slice(start, count))
+        return PublicRows(
+            {name: column.slice(start, count) for name, column in self.columns.items()},
+            given.append_column("sidecar_path", self.addresses.slice(start, count)),
+            self.mismatch[start : start + count],
+        )
 
 
 def find_public(
@@ -125,18 +146,20 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def copies_ledger(
     resource: Resource, public: PublicImages, record_ids: pa.ChunkedArray, checksums: pa.ChunkedArray
-) -> pa.Table:
-    """Rows of ``audit/matches``: every public copy of every image, the chosen one first."""
-    copies, order = public.matches.copies, pa.array(public.matches.order)
-    places = copies.column("key").take(order)
+) -> Iterator[pa.Table]:
+    """Rows of ``audit/matches``, some at a time: every public copy of every image, the chosen one first."""
     schema = published_table("matches").arrow_schema
-    found = {
-        "record_id": record_ids.take(places),
-        "resource": pa.array([resource] * len(copies), pa.string()),
-        "md5sum": checksums.take(places),
-        **{name: copies.column(name).take(order) for name in schema.names if name in copies.column_names},
-    }
-    return pa.table([found[name].cast(schema.field(name).type) for name in schema.names], schema=schema)
+    order = public.matches.order
+    for start in range(0, len(order), LEDGER_ROWS):
+        copies = public.matches.copies.take(pa.array(order[start : start + LEDGER_ROWS]))
+        places = copies.column("key")
+        found = {
+            "record_id": record_ids.take(places),
+            "resource": pa.array([resource] * len(copies), pa.string()),
+            "md5sum": checksums.take(places),
+            **{name: copies.column(name) for name in schema.names if name in copies.column_names},
+        }
+        yield pa.table([found[name].cast(schema.field(name).type) for name in schema.names], schema=schema)
 
 
 def disagreements(

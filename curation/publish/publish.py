@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from curation.curate import stage
+from curation.engine import Engine
 from curation.index.index import Index
 from curation.pseudonyms import Pseudonyms
 from curation.publish.dataset import PUBLISHED, SnapshotDataset
@@ -42,6 +43,7 @@ def publish(
     index: Index | None = None,
     *,
     accept_coverage: bool = False,
+    engine: Engine | None = None,
     on_stage: Callable[[str], None] = lambda text: None,
 ) -> PublishReport:
     """Make the tables and commit them if they differ from the last commit.
@@ -54,6 +56,7 @@ def publish(
         pseudonyms: what names of raters and serial numbers become.
         index: of public images; without, nothing is said of who is public.
         accept_coverage: commit even if much less is covered than by the last commit.
+        engine: where the work is done; threads of this process without.
         on_stage: told what begins.
 
     Raises:
@@ -69,6 +72,7 @@ def publish(
         index=index,
         before=before,
         accept_coverage=accept_coverage,
+        engine=engine,
         on_stage=on_stage,
     )
     text = (dataset.staging / "snapshot.json").read_bytes()

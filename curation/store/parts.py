@@ -126,11 +126,11 @@ class Part:
         Raises:
             StoreCorrupted: they differ.
         """
-        found: dict[str, Any] = {"sha256": file_sha256(self.path)}
-        if found["sha256"] == self.manifest["sha256"]:
-            keys = self.keys()
-            ids, etags = keys.column("record_id").to_pylist(), keys.column("etag").to_pylist()
-            found |= {
+        self._require({"sha256": file_sha256(self.path)})
+        keys = self.keys()
+        ids, etags = keys.column("record_id").to_pylist(), keys.column("etag").to_pylist()
+        self._require(
+            {
                 "documents": len(keys),
                 "new": pc.sum(keys.column("new")).as_py(),
                 "first_id": min(ids, default=""),
@@ -138,6 +138,9 @@ class Part:
                 "newest_updated": pc.max(keys.column("updated").cast(pa.int64())).as_py(),
                 "etags_sha256": hashlib.sha256(_id_lines(ids, etags)).hexdigest(),
             }
+        )
+
+    def _require(self, found: dict[str, Any]) -> None:
         for key, value in found.items():
             if value != self.manifest.get(key):
                 raise StoreCorrupted(
@@ -149,14 +152,22 @@ class Part:
         """The key columns of every document (``KEY_COLUMNS``), rows in the order they came."""
         return self._read(KEY_COLUMNS)
 
-    def documents(self) -> pa.Table:
-        """All columns, the file's digest checked first."""
-        self.check()
-        return self._read(PART_SCHEMA.names)
+    def documents(self, content: bytes | None = None) -> pa.Table:
+        """All columns, the file's digest checked first.
 
-    def _read(self, columns: list[str]) -> pa.Table:
+        Args:
+            content: the bytes of the file, where it is not within reach.
+        """
+        digest = file_sha256(self.path) if content is None else hashlib.sha256(content).hexdigest()
+        self._require({"sha256": digest})
+        found = self._read(PART_SCHEMA.names, content)
+        self._require({"documents": len(found)})
+        return found
+
+    def _read(self, columns: list[str], content: bytes | None = None) -> pa.Table:
+        source = self.path if content is None else pa.BufferReader(content)
         try:
-            return pq.read_table(self.path, columns=columns, schema=PART_SCHEMA, memory_map=False)
+            return pq.read_table(source, columns=columns, schema=PART_SCHEMA, memory_map=False)
         except (pa.ArrowException, OSError) as error:
             raise StoreCorrupted(
                 f"{self.path}: cannot be read ({error}); restore it from a backup"

@@ -79,7 +79,7 @@ def test_every_value_is_in_its_column_or_under_its_key(resource: str, data: st.D
     document = json.dumps(data.draw(documents(resource))).encode()
     made = flatten(table(resource), [document])
     assert {fault.rule for fault in made.faults[0]} <= {UNREADABLE}
-    assert lost(table(resource), document, made.table.to_pylist()[0]) == []
+    assert lost(table(resource), document, made.table.to_pylist()[0]) == [], document
     assert made.table.schema.equals(flat_schema(table(resource)))
     for column in made.table.columns:
         column.validate(full=True)

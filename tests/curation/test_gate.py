@@ -18,6 +18,7 @@ import pytest
 
 from curation import gate
 from curation.curate import PREVIOUS, CurationReport, curate
+from curation.engine import Engine
 from curation.errors import LawBroken
 from curation.pseudonyms import Pseudonyms
 from curation.store import RecordStore
@@ -89,10 +90,11 @@ def _with(column: str, values: list[Any]) -> Any:
 def test_a_table_that_breaks_the_dictionary_is_found_out(
     made: CurationReport, name: str, change: Any, said: str
 ) -> None:
-    gate.measure(made.folder, {})
-    _spoil(made.folder, name, change)
-    with pytest.raises(LawBroken, match=re.escape(said)):
-        gate.measure(made.folder, {})
+    with Engine(processes=False) as engine:
+        gate.measure(made.folder, engine)
+        _spoil(made.folder, name, change)
+        with pytest.raises(LawBroken, match=re.escape(said)):
+            gate.measure(made.folder, engine)
 
 
 def test_coverage_is_what_the_files_hold(made: CurationReport) -> None:

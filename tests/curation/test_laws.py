@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from curation import resource as resource_module
 from curation.curate import CurationReport, curate
+from curation.engine import Engine
 from curation.errors import LawBroken, StoreCorrupted
 from curation.flatten import KEY_TWICE, NOT_JSON
 from curation.objectid import is_object_id
@@ -278,7 +279,9 @@ def test_columns_made_badly_are_made_again_or_found_out(
         [record({"_id": f"{n:024x}", **valid("T1w", f"{n:032x}")}) for n in range(9)],
     )
     _, expected = published(store, tmp_path / "out")
-    (path,) = make_typed(store, "T1w", store.parts("T1w"))
+    with Engine(processes=False) as engine:
+        (partition,) = make_typed(store, "T1w", store.parts("T1w"), engine=engine)
+    path = Path(partition.place)
     path.write_bytes(path.read_bytes()[:-100])
     assert published(store, tmp_path / "out")[1] == expected
     content = bytearray(path.read_bytes())

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation import tables
-from curation.tables import csv_lines, write_table
+from curation.tables import TableWriter, csv_lines, encode
 
 
 def as_csv(table: pa.Table) -> bytes:
@@ -88,11 +88,17 @@ def test_pieces_and_origins_do_not_show(tmp_path: Path, monkeypatch: pytest.Monk
         {"n": [float(i % 7) for i in range(3_000)], "t": [f"text {i % 50}" * 9 for i in range(3_000)]}
     )
     scattered = pa.concat_tables([whole.slice(i, 7) for i in range(0, 3_000, 7)])
-    write_table(iter([whole]), whole.schema, tmp_path / "a.csv", tmp_path / "a.parquet")
-    write_table(iter([scattered]), whole.schema, tmp_path / "b.csv", tmp_path / "b.parquet")
+
+    def write(name: str, rows: pa.Table) -> int:
+        with TableWriter(whole.schema, tmp_path / f"{name}.csv", tmp_path / f"{name}.parquet") as writer:
+            writer.write(encode(rows, whole.schema))
+        return writer.rows
+
+    write("a", whole)
+    write("b", scattered)
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     monkeypatch.setattr(tables, "PIECE_BYTES", 10_000)
     monkeypatch.setattr(tables, "CSV_ROWS", 11)
-    assert write_table(iter([whole]), whole.schema, tmp_path / "c.csv", tmp_path / "c.parquet") == 3_000
+    assert write("c", whole) == 3_000
     assert len({(tmp_path / f"{name}.csv").read_bytes() for name in "abc"}) == 1
     assert pq.read_table(tmp_path / "c.parquet").equals(whole)

@@ -1,0 +1,185 @@
+"""Where stages run: Dask's threads and processes on this machine, or a ``dask.distributed`` cluster.
+
+Work is given as Dask's delayed calls, the same ones wherever they run. Reading documents makes Python objects, which
+hold the interpreter's lock: on one machine that is done in processes as soon as there is enough of it. All else is
+Arrow's and NumPy's, and done in threads.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dask.delayed import Delayed
+
+from curation.errors import ClusterFailed, UsageError
+
+CONNECT_SECONDS = 30
+AHEAD = 2
+"""Calls a worker that are under way or done and not yet used: a result may be a chunk of a table, of about 50 MB."""
+
+
+class Engine:
+    """Runs delayed calls; a context manager that ends what it started.
+
+    Args:
+        scheduler: address of a ``dask.distributed`` scheduler (``tcp://...``, ``tls://...``); this machine without.
+            Documents, and the key for pseudonyms, go to its workers: it has to be one's own.
+        workers: processes and threads on this machine; as many as it has processors for this process without.
+        processes: whether documents may be read in processes of their own. These import the program's main module,
+            which has to be made for it: https://docs.python.org/3/library/multiprocessing.html#the-spawn-and-forkserver-start-methods
+        partitions: folder or URL of typed columns that workers share; beside the store's parts without.
+
+    Raises:
+        UsageError: ``distributed`` is not installed, or no scheduler answers at the address.
+    """
+
+    def __init__(
+        self,
+        scheduler: str | None = None,
+        workers: int | None = None,
+        *,
+        processes: bool = True,
+        partitions: str | None = None,
+    ) -> None:
+        self._may_start = processes
+        self.partitions = partitions.rstrip("/") if partitions else None
+        if self.partitions and "://" not in self.partitions:
+            self.partitions = str(Path(self.partitions).absolute())
+        self.workers = workers or len(os.sched_getaffinity(0))
+        self._threads = ThreadPoolExecutor(self.workers, "curate")
+        self._processes: ProcessPoolExecutor | None = None
+        self._client: Any = _connect(scheduler) if scheduler else None
+        if self._client is not None:
+            self.workers = max(1, sum(self._client.nthreads().values()))
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether calls run on other machines, which see only what is shared with them."""
+        return self._client is not None
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the threads, processes and connection."""
+        self.end_processes()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        if self._client is not None:
+            self._client.close()
+
+    def end_processes(self) -> None:
+        """End the processes, whose memory is given back; they are started again when they are needed."""
+        if self._processes is not None:
+            self._processes.shutdown(wait=True, cancel_futures=True)
+            self._processes = None
+
+    def run(self, calls: Iterable[Delayed]) -> Iterator[Any]:
+        """The results of calls, in their order; some are computed while others are used.
+
+        Raises:
+            ClusterFailed: a call could not be run, on any worker.
+        """
+        return self._in_order(calls, self._on_cluster if self._client else self._in_threads)
+
+    def run_here(self, calls: Iterable[Delayed]) -> Iterator[Any]:
+        """As :meth:`run`, in threads of this process: of calls that read what only this machine has."""
+        return self._in_order(calls, self._in_threads)
+
+    def run_python(self, calls: Iterable[Delayed]) -> Iterator[Any]:
+        """As :meth:`run`, of calls that hold the interpreter's lock."""
+        if self._client is not None or self.workers == 1 or not self._may_start:
+            return self.run(calls)
+        if self._processes is None:
+            self._processes = ProcessPoolExecutor(
+                self.workers, mp_context=get_context("spawn"), initializer=_end_with_parent
+            )
+        return self._in_order(calls, self._in_processes)
+
+    def _in_order(self, calls: Iterable[Delayed], submit: Callable[[Delayed], Any]) -> Iterator[Any]:
+        waiting: deque[Any] = deque()
+        try:
+            for call in calls:
+                waiting.append(submit(call))
+                if len(waiting) > self.workers * AHEAD:
+                    yield self._result(waiting.popleft())
+            while waiting:
+                yield self._result(waiting.popleft())
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def _in_threads(self, call: Delayed) -> Any:
+        return self._threads.submit(_compute, call)
+
+    def _in_processes(self, call: Delayed) -> Any:
+        if self._processes is None:
+            raise RuntimeError("processes were ended while calls were under way")
+        return self._processes.submit(_compute, call)
+
+    def _on_cluster(self, call: Delayed) -> Any:
+        return self._client.compute(call, optimize_graph=False)
+
+    def _result(self, future: Any) -> Any:
+        try:
+            return future.result()
+        except BrokenProcessPool as error:
+            raise ClusterFailed(
+                "a process that reads documents ended before its work did (is memory short? `workers` sets how many "
+                "there are); run the same command again"
+            ) from error
+        except Exception as error:
+            if not type(error).__module__.startswith("distributed"):
+                raise  # the call's own
+            raise ClusterFailed(
+                f"the cluster could not do it: {type(error).__name__}: {error}; run the same command again"
+            ) from None
+
+
+def _compute(call: Delayed) -> Any:
+    return call.compute(scheduler="synchronous", optimize_graph=False)
+
+
+def _connect(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"{error.name} is not installed; a cluster needs: pip install 'mriqc-snapshot[cluster]'"
+        ) from error
+    try:
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise UsageError(
+            f"no Dask scheduler answers at {address} ({type(error).__name__}); expected the address that "
+            "`dask scheduler` prints, such as tcp://127.0.0.1:8786"
+        ) from None
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, however that ended."""
+    parent = parent_process()
+
+    def wait() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+    # What was imported stays, and documents are trees: there is little to collect.
+    gc.freeze()
+    gc.set_threshold(100_000)

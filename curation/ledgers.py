@@ -1,0 +1,63 @@
+"""The ledgers of ``audit/``: rows are checked and written as they come, and are not kept."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+
+from curation.gate import Coverage, Measured
+from curation.tables import TableWriter, encode
+from schemas.published import LEDGERS, published_table
+
+
+class Ledgers:
+    """Writes all ledgers; a context manager.
+
+    Args:
+        staging: the folder with ``audit/``.
+    """
+
+    def __init__(self, staging: Path) -> None:
+        self._files = ExitStack()
+        tables = {name: published_table(name) for name in LEDGERS}
+        self._measured = {name: Measured(published) for name, published in tables.items()}
+        self._writers = {
+            name: self._files.enter_context(TableWriter(published.arrow_schema, staging / published.path))
+            for name, published in tables.items()
+        }
+
+    def __enter__(self) -> Ledgers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._files.close()
+
+    def write(self, name: str, rows: pa.Table) -> None:
+        """Write rows of a ledger.
+
+        Raises:
+            LawBroken: they are not what the dictionary says.
+        """
+        if len(rows):
+            self._measured[name].add(rows)
+            writer = self._writers[name]
+            writer.write(encode(rows, rows.schema, parquet=False))
+
+    def end_resource(self) -> None:
+        """All rows of a resource were written; keys of ledgers name the resource, so that others have others.
+
+        Raises:
+            LawBroken: a key stands in two rows.
+        """
+        for measured in self._measured.values():
+            measured.require_unique()
+
+    @property
+    def coverage(self) -> Coverage:
+        """How much of each ledger is filled."""
+        return {name: measured.coverage for name, measured in self._measured.items()}

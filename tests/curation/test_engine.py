@@ -1,0 +1,234 @@
+"""Where stages run makes no difference to what comes out, and what ends on the way is told or done again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from dask.delayed import delayed
+from distributed import LocalCluster
+from moto.server import ThreadedMotoServer
+
+from curation import tables, typed
+from curation.curate import curate
+from curation.engine import Engine
+from curation.errors import ClusterFailed, StoreCorrupted, UsageError
+from curation.partitions import Partition, partitions
+from curation.store import RecordStore
+from schemas.dictionary import Resource
+from tests.support.documents import record, store_of
+from tests.support.pseudonyms import PSEUDONYMS
+
+PART = 400
+"""Documents a part: the corpus then has 10 parts."""
+
+
+@pytest.fixture(scope="module")
+def store(
+    documents: dict[Resource, list[dict[str, Any]]], tmp_path_factory: pytest.TempPathFactory
+) -> RecordStore:
+    records = {resource: [record(one) for one in found] for resource, found in documents.items()}
+    return store_of(tmp_path_factory.mktemp("engine") / "store", records, PART)
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables of several chunks, and processes even for a corpus."""
+    monkeypatch.setattr(tables, "CHUNK_ROWS", 300)
+    monkeypatch.setattr(typed, "WORTH_PROCESSES", 1)
+
+
+def published(store: RecordStore, out: Path, engine: Engine, **options: Any) -> dict[str, bytes]:
+    report = curate(store, out, pseudonyms=PSEUDONYMS, engine=engine, **options)
+    return {name: (out / name).read_bytes() for name in report.files}
+
+
+@pytest.fixture(scope="module")
+def expected(store: RecordStore, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one thread makes."""
+    with pytest.MonkeyPatch.context() as patch, Engine(workers=1) as engine:
+        patch.setattr(tables, "CHUNK_ROWS", 300)
+        return published(store, tmp_path_factory.mktemp("one"), engine)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """A scheduler and two workers, each a process."""
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as running:
+        yield running
+
+
+@pytest.mark.parametrize("processes", [True, False])
+def test_processes_and_threads_make_the_same_bytes(
+    store: RecordStore, expected: dict[str, bytes], tmp_path: Path, processes: bool
+) -> None:
+    with Engine(workers=3, processes=processes, partitions=str(tmp_path / "typed")) as engine:
+        assert published(store, tmp_path / "out", engine) == expected
+    assert len(list((tmp_path / "typed").rglob("*.parquet"))) == 10
+
+
+def test_a_cluster_makes_the_same_bytes(
+    store: RecordStore, expected: dict[str, bytes], cluster: LocalCluster, tmp_path: Path
+) -> None:
+    with Engine(cluster.scheduler_address, partitions=str(tmp_path / "typed")) as engine:
+        assert engine.is_cluster and engine.workers == 2
+        assert published(store, tmp_path / "out", engine) == expected
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_killed_worker_is_no_matter(
+    store: RecordStore, expected: dict[str, bytes], cluster: LocalCluster, tmp_path: Path, seed: int
+) -> None:
+    random = Random(seed)
+    stage = random.choice(["T1w: flatten", "bold: flatten", "T1w: deduplicate"])
+    killed: list[int] = []
+
+    def kill() -> None:
+        time.sleep(random.uniform(0, 0.3))
+        worker = random.choice([nanny for nanny in cluster.workers.values() if nanny.pid])
+        killed.append(worker.pid)
+        os.kill(worker.pid, signal.SIGKILL)
+
+    def on_stage(text: str) -> None:
+        if text.startswith(stage):
+            thread.start()
+
+    thread = threading.Thread(target=kill)
+    with Engine(cluster.scheduler_address, partitions=str(tmp_path / "typed")) as engine:
+        assert published(store, tmp_path / "out", engine, on_stage=on_stage) == expected
+    thread.join()
+    assert len(killed) == 1
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket of moto's, which pyarrow and workers started from here find by the environment."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    import boto3
+
+    boto3.client("s3").create_bucket(Bucket="partitions")
+    yield "s3://partitions/typed"
+    server.stop()
+
+
+def test_partitions_may_be_in_an_object_store(
+    store: RecordStore, expected: dict[str, bytes], bucket: str, tmp_path: Path
+) -> None:
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+        ) as cluster,
+        Engine(cluster.scheduler_address, partitions=bucket) as engine,
+    ):
+        assert published(store, tmp_path / "out", engine) == expected
+        assert len(partitions(f"{bucket}/T1w")) == 4
+        # Kept: nothing is read from documents again.
+        made = [partition.place for partition in partitions(f"{bucket}/T1w")]
+        assert published(store, tmp_path / "again", engine) == expected
+        assert [partition.place for partition in partitions(f"{bucket}/T1w")] == made
+
+
+def test_a_partition_that_is_gone_or_damaged_is_told(tmp_path: Path) -> None:
+    partition = Partition(str(tmp_path / "x.parquet"))
+    assert partition.rows() is None
+    with pytest.raises(StoreCorrupted, match="remove it, and the next run makes it again"):
+        partition.read(["a"])
+    with pytest.raises(UsageError, match="expected a folder, or a URL such as s3://bucket/folder"):
+        partitions("gopher://a/b")
+
+
+def test_no_scheduler_is_told() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("curation.engine.CONNECT_SECONDS", 1)
+        with pytest.raises(UsageError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9 "):
+            Engine("tcp://127.0.0.1:9")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail() -> None:
+    raise StoreCorrupted("this part")
+
+
+def number(value: int) -> int:
+    return value
+
+
+def test_what_ends_on_the_way_is_told(cluster: LocalCluster) -> None:
+    with Engine(workers=2) as engine:
+        with pytest.raises(ClusterFailed, match="a process that reads documents ended"):
+            list(engine.run_python([delayed(die)()]))
+        with pytest.raises(StoreCorrupted, match="this part"):
+            list(engine.run([delayed(fail)()]))
+    with Engine(cluster.scheduler_address) as engine:
+        with pytest.raises(StoreCorrupted, match="this part"):
+            list(engine.run([delayed(number)(1), delayed(fail)()]))
+        with pytest.raises(ClusterFailed, match="the cluster could not do it: KilledWorker"):
+            list(engine.run([delayed(die)()]))
+
+
+def test_results_are_in_order_and_not_all_at_once() -> None:
+    begun: list[int] = []
+
+    def calls() -> Iterator[Any]:
+        for value in range(50):
+            begun.append(value)
+            yield delayed(number)(value)
+
+    with Engine(workers=2) as engine:
+        results = engine.run(calls())
+        assert next(results) == 0
+        assert len(begun) <= 6
+        assert list(results) == list(range(1, 50))
+
+
+def test_processes_end_with_whoever_started_them(tmp_path: Path) -> None:
+    """Also if that is killed: `kill -9` of a night leaves nothing that runs."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import os, time\n"
+        "from dask.delayed import delayed\n"
+        "from curation.engine import Engine\n"
+        "if __name__ == '__main__':\n"
+        "    with Engine(workers=2) as engine:\n"
+        "        print(next(engine.run_python([delayed(os.getpid)()])), flush=True)\n"
+        "        time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        worker = int(run.stdout.readline())
+        assert Path(f"/proc/{worker}").exists()
+        run.kill()
+        run.wait()
+    for _ in range(100):
+        if not Path(f"/proc/{worker}").exists() or " Z " in Path(f"/proc/{worker}/stat").read_text():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"process {worker} goes on")
