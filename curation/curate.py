@@ -33,7 +33,7 @@ from curation.space import require_space, tables_bytes, told_space
 from curation.store import RecordStore
 from curation.store.files import sync_folder, to_json
 from curation.store.parts import file_sha256
-from curation.typed import make_typed
+from curation.typed import flatten_digest, make_typed
 from schemas import RESOURCES, dictionary_digest
 from schemas.bids import schema_version
 from schemas.published import IMAGE_RESOURCES
@@ -169,6 +169,7 @@ def _stage(
     engine: Engine,
     on_stage: Callable[[str], None],
 ) -> CurationReport:
+    engine.require_same(_made_with)
     typed = {}
     for resource in RESOURCES:
         on_stage(f"{resource}: flatten, validate")
@@ -191,6 +192,16 @@ def _stage(
         compare(snapshot, before, staging)
     (staging / "snapshot.json").write_bytes(to_json(snapshot))
     return CurationReport(snapshot, staging, [*files, "snapshot.json"])
+
+
+def _made_with() -> dict[str, str]:
+    """What tables are made with."""
+    return {
+        "typed": flatten_digest(),
+        "rules": rules_digest(),
+        "version": version("mriqc-snapshot"),
+        "arrow": pa.__version__,
+    }
 
 
 def remove_folder(folder: Path) -> None:

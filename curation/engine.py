@@ -67,6 +67,32 @@ class Engine:
         """Whether calls run on other machines, which see only what is shared with them."""
         return self._client is not None
 
+    def require_same(self, made_with: Callable[[], Any]) -> None:
+        """Stop where workers would make other bytes than this machine.
+
+        Args:
+            made_with: says what results are made with.
+
+        Raises:
+            UsageError: workers say otherwise, or there are none.
+        """
+        if self._client is None:
+            return
+        try:
+            found = self._client.run(made_with)
+        except Exception as error:
+            raise UsageError(
+                f"a worker cannot say what it works with ({type(error).__name__}: {error}); install the same "
+                "version of mriqc-snapshot there"
+            ) from None
+        if not found:
+            raise UsageError("the scheduler has no workers; start some: dask worker ADDRESS --nthreads 1")
+        if others := sorted(address for address, said in found.items() if said != made_with()):
+            raise UsageError(
+                f"the worker at {others[0]} (of {len(others)}) has another version of mriqc-snapshot or of Arrow "
+                "than this machine; install the same"
+            )
+
     def __enter__(self) -> Engine:
         return self
 

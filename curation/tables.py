@@ -20,6 +20,9 @@ from curation.partitions import Partition, text_columns
 CHUNK_ROWS = 10_000
 """Rows of a table that are put together at a time; also those of a row group."""
 PIECE_BYTES = 1 << 29
+LARGE_BYTES = 1 << 26
+"""From here on texts get offsets of 64 bits: with others they may be more than 2 GB, as 200 of MongoDB's largest
+documents are."""
 CSV_ROWS = 2_000
 _ISO_8601 = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -46,8 +49,13 @@ class Rows:
         pieces, places = [], []
         for number, partition in enumerate(self.partitions):
             which = np.flatnonzero(self.part == number)
-            pieces.append(_with_large_texts(partition.read(columns)).take(pa.array(self.row[which])))
+            found = partition.read(columns)
+            if found.nbytes > LARGE_BYTES:
+                found = _with_large_texts(found)
+            pieces.append(found.take(pa.array(self.row[which])))
             places.append(which)
+        if sum(piece.nbytes for piece in pieces) > LARGE_BYTES:
+            pieces = [_with_large_texts(piece) for piece in pieces]
         found, order = pa.concat_tables(pieces), np.concatenate(places)
         if (np.diff(order) > 0).all():  # usual: parts are in the order of time, as tables are
             return found
@@ -70,7 +78,7 @@ def rows_of(typed: Sequence[Partition], rows: pd.DataFrame, at_once: int = 0) ->
 
 
 def _with_large_texts(table: pa.Table) -> pa.Table:
-    """Texts with 64-bit offsets: picking rows cannot overflow 2 GB, which 200 of MongoDB's largest documents do."""
+    """Texts with 64-bit offsets."""
     fields = [f.with_type(pa.large_string()) if pa.types.is_string(f.type) else f for f in table.schema]
     return table.cast(pa.schema(fields))
 

@@ -14,7 +14,6 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import msgspec
-import numpy as np
 
 from curation.flatten.cells import EXACT, could_be_formula
 from curation.flatten.dates import read_rfc_1123
@@ -276,15 +275,13 @@ class _Reader:
             values[place] = None
 
     def _number(self, column: Column, values: list[Any]) -> None:
-        kinds = set(map(type, values))
-        if not kinds <= _NUMBERS:
-            self._leave([p for p, v in enumerate(values) if type(v) not in _NUMBERS], values)
-        self._within_doubles(values)
-
-    def _within_doubles(self, values: list[float | None]) -> None:
-        """Leave documents with a number that may have been an integer which no double holds."""
-        numbers = np.array(values, dtype="float64")
-        self._leave(np.flatnonzero(np.abs(numbers) >= EXACT).tolist(), values)
+        # A number from 2**53 on may have been an integer that no double holds.
+        far = [
+            place
+            for place, value in enumerate(values)
+            if value is not None and not (type(value) in (float, int) and -EXACT < value < EXACT)
+        ]
+        self._leave(far, values)
 
     def _integer(self, column: Column, values: list[Any]) -> None:
         self._leave(

@@ -169,6 +169,25 @@ def test_no_scheduler_is_told() -> None:
             Engine("tcp://127.0.0.1:9")
 
 
+def pid() -> int:
+    return os.getpid()
+
+
+def test_workers_with_other_code_are_refused(cluster: LocalCluster) -> None:
+    with Engine(cluster.scheduler_address) as engine:
+        engine.require_same(typed.flatten_digest)
+        with pytest.raises(UsageError, match="has another version of mriqc-snapshot"):
+            engine.require_same(pid)
+        with pytest.raises(UsageError, match="a worker cannot say what it works with"):
+            engine.require_same(fail)
+    with (
+        LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
+        Engine(empty.scheduler_address) as engine,
+        pytest.raises(UsageError, match="the scheduler has no workers"),
+    ):
+        engine.require_same(pid)
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -121,6 +121,16 @@ def test_what_is_usual_is_read_together(resource: Resource) -> None:
     assert made.table["bids_meta_EchoTime"].to_pylist() == [0.003] * 8
 
 
+@pytest.mark.parametrize("value", [2**53 - 1, 2**53, 2**53 + 1, 2**64, 10**400, 1e300, 2.0**53])
+@pytest.mark.parametrize("place", ["cjv", "size_x", "EchoTime"])
+def test_large_numbers(place: str, value: float) -> None:
+    document = usual_document("T1w")
+    (document["bids_meta"] if place == "EchoTime" else document)[place] = value
+    text = json.dumps(document).encode()
+    same("T1w", [text, json.dumps(usual_document("T1w", 2)).encode()])
+    assert read_usual("T1w", [text]).others or value <= 2**53
+
+
 def test_a_secret_of_one_document_is_no_secret_of_the_next() -> None:
     """What a document tells of a person is removed from it alone, whichever of them is read first."""
     assert not read_usual("T1w", [json.dumps(usual_document("T1w")).encode()]).others

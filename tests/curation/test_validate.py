@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from typing import Any
 
 import pytest
@@ -142,6 +143,8 @@ def test_planted_implausible_values_are_flagged_exactly(resource: Resource, data
     if data.draw(st.booleans()):
         values["bids_meta_ProtocolName"] = "=cmd()"
         expected |= {"formula_text"}
+    times = (values.get(f"bids_meta_{name}", math.nan) for name in ("EchoTime", "RepetitionTime"))
+    expected |= {"echo_after_repetition"} if operator.ge(*times) else set()
     made = repaired(resource, [valid(resource, **values)], by=[])
     (found,) = flag(resource, made, harmonise(resource, made.rows)).to_pylist()
     names = (found or "").split()
