@@ -11,7 +11,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-bench: $(VENV)/.demo
+bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
 lint: $(VENV)/.dev

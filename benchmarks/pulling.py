@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from benchmarks.memory import own_peak
 from benchmarks.service import CAP, make_ids
 from curation.pull import Politeness, pull
 from curation.store import RecordStore
@@ -68,7 +68,7 @@ def measure(records: int, rounds: int, seed: int = 2019) -> Pulling:
         pull=records / median(whole),
         ratio=median(b / w for b, w in zip(bare, whole, strict=True)),
         cpu_ms=median(cpu) / records * CAP * 1000,
-        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_mb=own_peak(),
     )
 
 

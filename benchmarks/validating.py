@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import resource
 import time
 from dataclasses import dataclass, replace
 from statistics import median
 
 import pyarrow as pa
 
+from benchmarks.memory import own_peak
 from curation.flatten import Flattened, flatten
 from curation.typed import PIECE_ROWS
 from curation.validate import broken_rules
@@ -57,7 +57,7 @@ def measure(records: int, rounds: int, seed: int = 2019) -> Validating:
         rounds=rounds,
         seconds=median(seconds),
         records_a_second=records / median(seconds),
-        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_mb=own_peak(),
     )
 
 

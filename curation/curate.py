@@ -33,7 +33,7 @@ from curation.space import require_space, tables_bytes, told_space
 from curation.store import RecordStore
 from curation.store.files import sync_folder, to_json
 from curation.store.parts import file_sha256
-from curation.typed import flatten_digest, make_typed
+from curation.typed import make_typed
 from schemas import RESOURCES, dictionary_digest
 from schemas.bids import schema_version
 from schemas.published import IMAGE_RESOURCES
@@ -169,7 +169,7 @@ def _stage(
     engine: Engine,
     on_stage: Callable[[str], None],
 ) -> CurationReport:
-    engine.require_same(_made_with)
+    engine.require_same_code()
     typed = {}
     for resource in RESOURCES:
         on_stage(f"{resource}: flatten, validate")
@@ -186,22 +186,12 @@ def _stage(
     coverage = measure(staging, engine) | ledgers.coverage
     digests = _digests(staging, engine)
     describe(staging, digests)
-    files = sorted(_files(staging))
-    snapshot = _snapshot(done, coverage, pseudonyms, index, staging, files, digests)
+    names = sorted(_files(staging))
+    snapshot = _snapshot(done, coverage, pseudonyms, index, staging, names, digests)
     if before and not accept_coverage:
         compare(snapshot, before, staging)
     (staging / "snapshot.json").write_bytes(to_json(snapshot))
-    return CurationReport(snapshot, staging, [*files, "snapshot.json"])
-
-
-def _made_with() -> dict[str, str]:
-    """What tables are made with."""
-    return {
-        "typed": flatten_digest(),
-        "rules": rules_digest(),
-        "version": version("mriqc-snapshot"),
-        "arrow": pa.__version__,
-    }
+    return CurationReport(snapshot, staging, [*names, "snapshot.json"])
 
 
 def remove_folder(folder: Path) -> None:
@@ -251,7 +241,7 @@ def _snapshot(
     pseudonyms: Pseudonyms | None,
     index: Index | None,
     staging: Path,
-    files: list[str],
+    names: list[str],
     digests: Mapping[str, str],
 ) -> dict[str, Any]:
     newest = max((curated.newest for curated in done.values() if curated.newest is not None), default=None)
@@ -280,7 +270,7 @@ def _snapshot(
                 "sha256": digests.get(name) or file_sha256(staging / name),
                 "bytes": (staging / name).stat().st_size,
             }
-            for name in files
+            for name in names
         },
     }
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from dask.delayed import Delayed, delayed
+from dask.delayed import Delayed
 
 from curation.deduplicate import Decision, Repeats, count_similar
 from curation.deduplicate.similar import ACQUISITION_KEY
+from curation.engine import Engine
 from curation.flags import flag
 from curation.harmonise import harmonise
 from curation.match.public import PUBLIC_COLUMNS, PublicImages, PublicRows, disagreements
@@ -49,6 +50,7 @@ def curated_calls(
     decision: Decision,
     repeats: Repeats,
     public: PublicImages | None,
+    engine: Engine,
 ) -> Iterator[Delayed]:
     """Calls that make the rows of a curated table, in their order; each returns :class:`CuratedRows`.
 
@@ -58,12 +60,13 @@ def curated_calls(
         decision: what became of the records.
         repeats: how they compare.
         public: the public copies of the table's images; ``None`` if no index was asked.
+        engine: where they will run.
     """
     added = pa.table(_by_image(resource, typed, decision, repeats))
     start = 0
     for rows in rows_of(typed, decision.curated):
         known = public.rows(start, len(rows)) if public is not None else None
-        yield delayed(curate_rows)(resource, rows, added.slice(start, len(rows)).combine_chunks(), known)
+        yield engine.call(curate_rows, resource, rows, added.slice(start, len(rows)).combine_chunks(), known)
         start += len(rows)
 
 

@@ -8,24 +8,35 @@ Arrow's and NumPy's, and done in threads.
 from __future__ import annotations
 
 import gc
+import logging
 import os
+import platform
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dask.delayed import Delayed
+from dask.delayed import Delayed, delayed
 
+from curation.code import code_digest
 from curation.errors import ClusterFailed, UsageError
+from curation.partitions import checked_folder
 
 CONNECT_SECONDS = 30
 AHEAD = 2
 """Calls a worker that are under way or done and not yet used: a result may be a chunk of a table, of about 50 MB."""
+
+
+LOOK_SECONDS = 10
+NO_WORKERS_SECONDS = 300
+"""How long a cluster may be without workers before a run gives up."""
+_OTHER_CODE = "has another version of mriqc-snapshot, Arrow or NumPy than this machine; install the same"
+log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -41,6 +52,10 @@ class Engine:
 
     Raises:
         UsageError: ``distributed`` is not installed, or no scheduler answers at the address.
+
+    Attributes:
+        threads: of this process.
+        partitions: as given.
     """
 
     def __init__(
@@ -52,34 +67,32 @@ class Engine:
         partitions: str | None = None,
     ) -> None:
         self._may_start = processes
-        self.partitions = partitions.rstrip("/") if partitions else None
-        if self.partitions and "://" not in self.partitions:
-            self.partitions = str(Path(self.partitions).absolute())
-        self.workers = workers or len(os.sched_getaffinity(0))
-        self._threads = ThreadPoolExecutor(self.workers, "curate")
+        self.partitions = checked_folder(partitions) if partitions else None
+        self.threads = workers or len(os.sched_getaffinity(0))
+        self._threads = ThreadPoolExecutor(self.threads, "curate")
         self._processes: ProcessPoolExecutor | None = None
         self._client: Any = _connect(scheduler) if scheduler else None
-        if self._client is not None:
-            self.workers = max(1, sum(self._client.nthreads().values()))
+
+    @property
+    def workers(self) -> int:
+        """How many calls run at a time: threads of the cluster's workers now, where there is one."""
+        return self.threads if self._client is None else max(1, sum(self._client.nthreads().values()))
 
     @property
     def is_cluster(self) -> bool:
         """Whether calls run on other machines, which see only what is shared with them."""
         return self._client is not None
 
-    def require_same(self, made_with: Callable[[], Any]) -> None:
-        """Stop where workers would make other bytes than this machine.
-
-        Args:
-            made_with: says what results are made with.
+    def require_same_code(self) -> None:
+        """Stop before anything is done where workers would make other bytes than this machine.
 
         Raises:
-            UsageError: workers say otherwise, or there are none.
+            UsageError: they have other code, or there are none.
         """
         if self._client is None:
             return
         try:
-            found = self._client.run(made_with)
+            found = self._client.run(code_digest)
         except Exception as error:
             raise UsageError(
                 f"a worker cannot say what it works with ({type(error).__name__}: {error}); install the same "
@@ -87,11 +100,14 @@ class Engine:
             ) from None
         if not found:
             raise UsageError("the scheduler has no workers; start some: dask worker ADDRESS --nthreads 1")
-        if others := sorted(address for address, said in found.items() if said != made_with()):
-            raise UsageError(
-                f"the worker at {others[0]} (of {len(others)}) has another version of mriqc-snapshot or of Arrow "
-                "than this machine; install the same"
-            )
+        if others := sorted(address for address, said in found.items() if said != code_digest()):
+            raise UsageError(f"the worker at {others[0]} (of {len(others)}) {_OTHER_CODE}")
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Delayed:
+        """A delayed call, which a worker refuses that has other code: some join when work has begun."""
+        if self._client is None:
+            return delayed(function)(*args)
+        return delayed(_with_same_code)(code_digest(), function, *args)
 
     def __enter__(self) -> Engine:
         return self
@@ -120,28 +136,33 @@ class Engine:
         Raises:
             ClusterFailed: a call could not be run, on any worker.
         """
-        return self._in_order(calls, self._on_cluster if self._client else self._in_threads)
+        if self._client is None:
+            return self.run_here(calls)
+        return self._in_order(calls, self._on_cluster, lambda: self.workers)
 
     def run_here(self, calls: Iterable[Delayed]) -> Iterator[Any]:
         """As :meth:`run`, in threads of this process: of calls that read what only this machine has."""
-        return self._in_order(calls, self._in_threads)
+        return self._in_order(calls, self._in_threads, lambda: self.threads)
 
     def run_python(self, calls: Iterable[Delayed]) -> Iterator[Any]:
         """As :meth:`run`, of calls that hold the interpreter's lock."""
-        if self._client is not None or self.workers == 1 or not self._may_start:
+        if self._client is not None or self.threads == 1 or not self._may_start:
             return self.run(calls)
         if self._processes is None:
             self._processes = ProcessPoolExecutor(
-                self.workers, mp_context=get_context("spawn"), initializer=_end_with_parent
+                self.threads, mp_context=get_context("spawn"), initializer=_end_with_parent
             )
-        return self._in_order(calls, self._in_processes)
+        return self._in_order(calls, self._in_processes, lambda: self.threads)
 
-    def _in_order(self, calls: Iterable[Delayed], submit: Callable[[Delayed], Any]) -> Iterator[Any]:
+    def _in_order(
+        self, calls: Iterable[Delayed], submit: Callable[[Delayed], Any], workers: Callable[[], int]
+    ) -> Iterator[Any]:
         waiting: deque[Any] = deque()
         try:
             for call in calls:
-                waiting.append(submit(call))
-                if len(waiting) > self.workers * AHEAD:
+                with self._told():
+                    waiting.append(submit(call))
+                if len(waiting) > AHEAD * workers():  # workers of a cluster come and go
                     yield self._result(waiting.popleft())
             while waiting:
                 yield self._result(waiting.popleft())
@@ -161,19 +182,48 @@ class Engine:
         return self._client.compute(call, optimize_graph=False)
 
     def _result(self, future: Any) -> Any:
+        with self._told():
+            if not hasattr(future, "client"):
+                return future.result()
+            alone = 0
+            while True:
+                try:
+                    return future.result(timeout=LOOK_SECONDS)
+                except TimeoutError:
+                    if future.done():
+                        raise  # the call's own
+                alone = 0 if self._client.nthreads() else alone + LOOK_SECONDS
+                if alone == LOOK_SECONDS:
+                    log.warning("the scheduler has no workers any more; waiting for some")
+                if alone >= NO_WORKERS_SECONDS:
+                    raise ClusterFailed(
+                        f"the scheduler has had no workers for {alone} seconds; start some, and run the same command "
+                        "again"
+                    )
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say what is meant where those that do the work end; errors of the work itself go on as they are."""
         try:
-            return future.result()
+            yield
         except BrokenProcessPool as error:
+            self.end_processes()
             raise ClusterFailed(
-                "a process that reads documents ended before its work did (is memory short? `workers` sets how many "
-                "there are); run the same command again"
+                "a process that reads documents ended before its work did (killed, or memory is short: `workers` sets "
+                "how many there are; or this program's main module cannot be imported); run the same command again"
             ) from error
         except Exception as error:
             if not type(error).__module__.startswith("distributed"):
-                raise  # the call's own
+                raise
             raise ClusterFailed(
                 f"the cluster could not do it: {type(error).__name__}: {error}; run the same command again"
             ) from None
+
+
+def _with_same_code(code: str, function: Callable[..., Any], *args: Any) -> Any:
+    if code != code_digest():
+        raise UsageError(f"a worker on {platform.node()} {_OTHER_CODE}")
+    return function(*args)
 
 
 def _compute(call: Delayed) -> Any:
@@ -187,6 +237,8 @@ def _connect(address: str) -> Any:
         raise UsageError(
             f"{error.name} is not installed; a cluster needs: pip install 'mriqc-snapshot[cluster]'"
         ) from error
+    # What it says of a lost connection is told by this module in a line.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:

@@ -35,3 +35,7 @@ class ClusterFailed(SnapshotError):
 
 class DiskFull(SnapshotError):
     """There is not enough room on a disk."""
+
+
+class Unreachable(SnapshotError):
+    """An object store does not answer."""

@@ -1,6 +1,7 @@
 """The gate: finished tables are validated once more, and compared with what was published last.
 
-It looks at the files themselves, whatever made them. Nothing that fails it is published.
+It looks at the files of tables themselves, whatever made them, and at the rows of ledgers as they are written. Nothing
+that fails it is published.
 """
 
 from __future__ import annotations

@@ -12,6 +12,9 @@ from curation.gate import Coverage, Measured
 from curation.tables import TableWriter, encode
 from schemas.published import LEDGERS, published_table
 
+_BY_CHUNK = ("repairs", "disagreements")
+"""Ledgers of cells: all of a record's come together, and there may be many more of them than records."""
+
 
 class Ledgers:
     """Writes all ledgers; a context manager.
@@ -21,13 +24,14 @@ class Ledgers:
     """
 
     def __init__(self, staging: Path) -> None:
-        self._files = ExitStack()
         tables = {name: published_table(name) for name in LEDGERS}
         self._measured = {name: Measured(published) for name, published in tables.items()}
-        self._writers = {
-            name: self._files.enter_context(TableWriter(published.arrow_schema, staging / published.path))
-            for name, published in tables.items()
-        }
+        with ExitStack() as files:
+            self._writers = {
+                name: files.enter_context(TableWriter(published.arrow_schema, staging / published.path))
+                for name, published in tables.items()
+            }
+            self._files = files.pop_all()
 
     def __enter__(self) -> Ledgers:
         return self
@@ -45,8 +49,9 @@ class Ledgers:
         """
         if len(rows):
             self._measured[name].add(rows)
-            writer = self._writers[name]
-            writer.write(encode(rows, rows.schema, parquet=False))
+            if name in _BY_CHUNK:
+                self._measured[name].require_unique()
+            self._writers[name].write(encode(rows, rows.schema, parquet=False))
 
     def end_resource(self) -> None:
         """All rows of a resource were written; keys of ledgers name the resource, so that others have others.

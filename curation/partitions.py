@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from curation.errors import StoreCorrupted, UsageError
+from curation.errors import StoreCorrupted, Unreachable, UsageError
 from curation.store.files import move_into_place
+
+ABANDONED_SECONDS = 24 * 3600
+"""After so long nobody goes on with a temporary file: a part is read in seconds."""
 
 
 @dataclass(frozen=True)
@@ -20,34 +28,45 @@ class Partition:
     """A Parquet file by its place.
 
     Attributes:
-        place: an absolute path, or a URL of Arrow's file systems (``s3://bucket/folder/name``, and
+        folder: an absolute path, or a URL of Arrow's file systems (``s3://bucket/folder?region=...``, and
             ``fsspec+PROTOCOL://...`` for those of fsspec);
             https://arrow.apache.org/docs/python/generated/pyarrow.fs.FileSystem.html
+        file: its name there.
     """
 
-    place: str
+    folder: str
+    file: str
 
     @property
     def name(self) -> str:
         """Its name without suffix."""
-        return self.place.rpartition("/")[2].removesuffix(".parquet")
+        return self.file.removesuffix(".parquet")
 
     def rows(self) -> int | None:
-        """How many rows it has; ``None`` where there is no such file, or none that is whole."""
-        system, path = _opened(self.place)
+        """How many rows it says to have; ``None`` where there is no such file, or none with a footer.
+
+        Raises:
+            Unreachable: the object store does not answer.
+        """
+        system, path = self._opened
         try:
             with system.open_input_file(path) as file:
                 return pq.read_metadata(file).num_rows
-        except (pa.ArrowException, OSError):
+        except (FileNotFoundError, pa.ArrowException):
             return None
+        except OSError as error:
+            if isinstance(system, fs.LocalFileSystem):
+                return None
+            raise _unreachable(self.folder, error) from error
 
     def read(self, columns: Sequence[str]) -> pa.Table:
         """Some columns, in the order given.
 
         Raises:
             StoreCorrupted: the file is damaged or gone.
+            Unreachable: the object store does not answer.
         """
-        system, path = _opened(self.place)
+        system, path = self._opened
         try:
             found = pq.read_table(
                 path,
@@ -58,10 +77,12 @@ class Partition:
                 page_checksum_verification=True,
             )
         except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and not isinstance(system, fs.LocalFileSystem):
+                raise _unreachable(self.folder, error) from error
             raise StoreCorrupted(
-                f"{self.place}: cannot be read ({error}); remove it, and the next run makes it again"
+                f"{self.folder}/{self.file}: cannot be read ({error}); remove it, and the next run makes it again"
             ) from error
-        # Parquet knows no whole seconds and gives milliseconds back.
+        # Parquet knows no whole seconds and gives milliseconds back; and columns in the order of the file.
         fields = [
             f.with_type(pa.timestamp("s", tz="UTC")) if pa.types.is_timestamp(f.type) else f
             for f in found.schema
@@ -69,51 +90,107 @@ class Partition:
         return found.cast(pa.schema(fields)).select(list(columns))
 
     def write(self, schema: pa.Schema, pieces: Iterable[pa.Table]) -> None:
-        """Write it whole or not at all.
+        """Write it. Whatever ends that early leaves no file; a kill leaves none but on an object store's side.
 
         Raises:
             OSError: the disk is full, or the place cannot be written to.
         """
-        system, path = _opened(self.place)
-        on_disk = isinstance(system, fs.LocalFileSystem)
-        written = str(_temporary(Path(path))) if on_disk else path
-        if on_disk:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(
-            written,
+        system, path = self._opened
+        if not isinstance(system, fs.LocalFileSystem):
+            if isinstance(system, fs.PyFileSystem):  # of fsspec; object stores have no folders
+                system.create_dir(path.rpartition("/")[0], recursive=True)
+            self._write(schema, pieces, path)
+            return
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        # A call may run twice at a time, where a cluster takes a worker for lost.
+        temporary = Path(path).with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}-{self.file}")
+        self._write(schema, pieces, str(temporary))
+        move_into_place(temporary, Path(path))
+
+    def _write(self, schema: pa.Schema, pieces: Iterable[pa.Table], path: str) -> None:
+        system, _ = self._opened
+        # Written once and read in pieces: measured on T1w records, LZ4 takes half the time of zstd, and is as small.
+        writer = pq.ParquetWriter(
+            path,
             schema,
             filesystem=system,
-            # Written once and read in pieces: measured on T1w records, half the time of zstd and as small.
             compression="lz4",
             use_dictionary=text_columns(schema),
             write_page_checksum=True,
-        ) as writer:
-            for piece in pieces:
-                writer.write_table(piece.cast(schema))
-        if on_disk:
-            move_into_place(Path(written), Path(path))
+        )
+        try:
+            with writer:
+                for piece in pieces:
+                    writer.write_table(piece.cast(schema))
+        except BaseException:
+            # Closing it has made a file that looks whole.
+            with suppress(OSError):
+                system.delete_file(path)
+            raise
 
     def remove(self) -> None:
-        """Remove it."""
-        system, path = _opened(self.place)
-        system.delete_file(path)
+        """Remove it, if it is there."""
+        system, path = self._opened
+        with suppress(FileNotFoundError):
+            system.delete_file(path)
+
+    @property
+    def _opened(self) -> tuple[fs.FileSystem, str]:
+        system, path = _folder(self.folder)
+        return system, f"{path}/{self.file}"
 
 
 def text_columns(schema: pa.Schema) -> list[str]:
-    """The columns that a dictionary makes smaller; of numbers hardly any come twice."""
+    """The columns that Parquet's dictionaries make smaller; of numbers hardly any comes twice."""
     return [field.name for field in schema if pa.types.is_string(field.type)]
 
 
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".tmp-{path.name}")
-
-
 def partitions(folder: str) -> list[Partition]:
-    """The Parquet files of a folder, by name."""
+    """The Parquet files of a folder, by name; none where there is no folder.
+
+    Raises:
+        UsageError: it is neither a folder nor a URL that can be used.
+        Unreachable: the object store does not answer.
+    """
     system, path = _folder(folder)
-    found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    try:
+        found = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
+    except OSError as error:
+        raise _unreachable(folder, error) from error
     names = sorted(info.base_name for info in found if info.base_name.endswith(".parquet"))
-    return [Partition(f"{folder}/{name}") for name in names if not name.startswith(".")]
+    return [Partition(folder, name) for name in names if not name.startswith(".")]
+
+
+def below(folder: str, name: str) -> str:
+    """A folder within another."""
+    place, mark, options = folder.partition("?") if "://" in folder else (folder, "", "")
+    return f"{place.rstrip('/')}/{name}{mark}{options}"
+
+
+def remove_abandoned(folder: str) -> None:
+    """Remove temporary files that a run left that was killed; of a folder on a disk, where there are some."""
+    if "://" in folder:
+        return
+    for path in Path(folder).glob(".tmp-*"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                path.unlink()
+
+
+def checked_folder(folder: str) -> str:
+    """A folder for partitions as it was given, if it can be one.
+
+    Raises:
+        UsageError: it is a URL with a user's name or password, which would come into logs.
+    """
+    if "://" not in folder:
+        return str(Path(folder).absolute())
+    parts = urlsplit(folder)
+    if parts.username is not None or parts.password is not None:
+        raise UsageError(
+            "a URL of partitions without user name and password is expected; they belong in the environment"
+        )
+    return folder
 
 
 @lru_cache(maxsize=64)
@@ -128,7 +205,8 @@ def _folder(folder: str) -> tuple[fs.FileSystem, str]:
         ) from None
 
 
-def _opened(place: str) -> tuple[fs.FileSystem, str]:
-    folder, _, name = place.rpartition("/")
-    system, path = _folder(folder)
-    return system, f"{path}/{name}"
+def _unreachable(folder: str, error: OSError) -> Unreachable:
+    return Unreachable(
+        f"{folder}: {error}; check that the object store is there and may be used, and run the same command again (a "
+        "file that stays unreadable may be removed: the next run makes it again)"
+    )

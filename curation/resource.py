@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from dask.delayed import delayed
 
 from curation.curated import CuratedRows, curated_calls
 from curation.deduplicate import (
@@ -120,20 +120,20 @@ def curate_resource(making: Making, store: RecordStore, images: Mapping[str, pa.
 
 def _write_images(making: Making, decision: Decision, curated: Curated) -> None:
     resource, ledgers = making.resource, making.ledgers
+    stopped = threading.Event()
     with ThreadPoolExecutor(1, "compare") as beside:
         # Comparing records and telling their fates uses one thread; the unique table does not wait for it.
-        compared = beside.submit(_compare, making, decision, curated)
-        with _writer(making, published_table(resource)) as writer:
-            calls = (delayed(_unique_rows)(resource, rows) for rows in rows_of(making.typed, decision.unique))
-            for encoded, readings in making.engine.run(calls):
-                writer.write(encoded)
-                curated.readings.update(readings)
-        _require_rows(resource, writer, len(decision.unique))
+        compared = beside.submit(_compare, making, decision, curated, stopped)
+        try:
+            _write_unique(making, decision, curated, compared)
+        except BaseException:
+            stopped.set()
+            raise
         repeats, public = compared.result()
     name = f"{resource}_curated"
     with _writer(making, published_table(name)) as writer:
         made: Iterator[CuratedRows] = making.engine.run(
-            curated_calls(resource, making.typed, decision, repeats, public)
+            curated_calls(resource, making.typed, decision, repeats, public, making.engine)
         )
         for rows in made:
             writer.write(rows.encoded)
@@ -145,11 +145,29 @@ def _write_images(making: Making, decision: Decision, curated: Curated) -> None:
     _require_rows(name, writer, len(decision.unique))
 
 
-def _compare(making: Making, decision: Decision, curated: Curated) -> tuple[Repeats, PublicImages | None]:
+def _write_unique(making: Making, decision: Decision, curated: Curated, compared: Future[Any]) -> None:
+    with _writer(making, published_table(making.resource)) as writer:
+        calls = (
+            making.engine.call(_unique_rows, making.resource, rows)
+            for rows in rows_of(making.typed, decision.unique)
+        )
+        for encoded, readings in making.engine.run(calls):
+            if compared.done():
+                compared.result()  # an error ends this, too
+            writer.write(encoded)
+            curated.readings.update(readings)
+    _require_rows(making.resource, writer, len(decision.unique))
+
+
+def _compare(
+    making: Making, decision: Decision, curated: Curated, stopped: threading.Event
+) -> tuple[Repeats, PublicImages | None]:
     """How records of one image compare, and which images are public; with the ledgers that tell it."""
     iqms = [column.name for column in table(making.resource).iqms]
     repeats = compare_repeats(making.typed, decision, iqms, making.engine)
     for rows in records_ledger(making.resource, decision, repeats):
+        if stopped.is_set():
+            return repeats, None
         making.ledgers.write("records", rows)
     making.ledgers.write("quarantine", quarantine_ledger(making.resource, decision))
     return repeats, _find_public(making, decision, curated)

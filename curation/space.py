@@ -30,10 +30,14 @@ def tables_bytes(parts: Sequence[Part], before: Mapping[str, Any] | None) -> int
 
     Args:
         parts: of all resources.
-        before: what ``snapshot.json`` of the version published last says, which is the better guess.
+        before: what ``snapshot.json`` of the version published last says: as much a record as then is the better guess.
     """
     known = sum(file["bytes"] for file in (before or {}).get("files", {}).values())
-    return int(GROWTH * known) or int(TABLES_SHARE * sum(part.manifest["file_bytes"] for part in parts))
+    received = sum(counts["received"] for counts in (before or {}).get("tables", {}).values())
+    if known and received:
+        documents = sum(part.manifest["documents"] for part in parts)
+        return int(GROWTH * known * max(1.0, documents / received))
+    return int(TABLES_SHARE * sum(part.manifest["file_bytes"] for part in parts))
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
@@ -47,8 +51,7 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     Raises:
         DiskFull: less is free.
     """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
+    free = _free(folder)
     if free < needed:
         raise DiskFull(_message(folder, what, needed, free))
 
@@ -65,15 +68,20 @@ def told_space(folder: Path, needed: int, what: str) -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise DiskFull(_message(folder, what, needed, shutil.disk_usage(folder).free)) from error
+        raise DiskFull(_message(folder, what, needed, _free(folder))) from error
+
+
+def _free(folder: Path) -> int:
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
 
 
 def _message(folder: Path, what: str, needed: int, free: int) -> str:
     return (
-        f"{folder}: the disk has {_gigabytes(free)} free, and {what} need about {_gigabytes(needed)}; make room, or "
+        f"{folder}: the disk has {_told(free)} free, and {what} need about {_told(needed)}; make room, or "
         "choose a folder on another disk. What was there before is as it was"
     )
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.2f} GB"
+def _told(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{-(-count // 10**6)} MB"

@@ -54,7 +54,8 @@ class Rows:
                 found = _with_large_texts(found)
             pieces.append(found.take(pa.array(self.row[which])))
             places.append(which)
-        if sum(piece.nbytes for piece in pieces) > LARGE_BYTES:
+        large = any(piece.schema != pieces[0].schema for piece in pieces)
+        if large or sum(piece.nbytes for piece in pieces) > LARGE_BYTES:
             pieces = [_with_large_texts(piece) for piece in pieces]
         found, order = pa.concat_tables(pieces), np.concatenate(places)
         if (np.diff(order) > 0).all():  # usual: parts are in the order of time, as tables are
@@ -117,14 +118,18 @@ class TableWriter:
 
     def __init__(self, schema: pa.Schema, csv: Path, parquet: Path | None = None) -> None:
         self.rows = 0
-        self._files = ExitStack()
+        with ExitStack() as files:
+            self._open(files, schema, csv, parquet)
+            self._files = files.pop_all()
+
+    def _open(self, files: ExitStack, schema: pa.Schema, csv: Path, parquet: Path | None) -> None:
         csv.parent.mkdir(parents=True, exist_ok=True)
-        self._csv = self._files.enter_context(csv.open("wb"))
+        self._csv = files.enter_context(csv.open("wb"))
         self._csv.write((",".join(f'"{name}"' for name in schema.names) + "\n").encode())
         self._parquet = None
         if parquet is not None:
             parquet.parent.mkdir(parents=True, exist_ok=True)
-            self._parquet = self._files.enter_context(
+            self._parquet = files.enter_context(
                 pq.ParquetWriter(
                     parquet,
                     schema,
@@ -152,12 +157,23 @@ class TableWriter:
 
 
 def _halved(chunk: pa.Table) -> Iterator[pa.Table]:
-    """Pieces whose texts fit into 2 GB, quotes and all."""
-    if chunk.nbytes <= PIECE_BYTES or len(chunk) == 1:
+    """Pieces whose texts fit into 2 GB, quotes and all; where they are cut depends on nothing but what rows hold."""
+    if len(chunk) <= 1 or _content_bytes(chunk) <= PIECE_BYTES:
         yield chunk
     else:
         yield from _halved(chunk.slice(0, len(chunk) // 2))
         yield from _halved(chunk.slice(len(chunk) // 2))
+
+
+def _content_bytes(rows: pa.Table) -> int:
+    """Bytes of the texts, and eight for every cell."""
+    texts = [
+        column
+        for column in rows.columns
+        if pa.types.is_large_unicode(column.type) or pa.types.is_string(column.type)
+    ]
+    lengths = (pc.sum(pc.binary_length(column)).as_py() or 0 for column in texts)
+    return sum(lengths) + 8 * len(rows) * rows.num_columns
 
 
 def csv_lines(table: pa.Table) -> memoryview:

@@ -6,19 +6,20 @@ The files are keyed by the part's digest and what they were made with, and can b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from dask.delayed import delayed
 
 from curation.engine import Engine
+from curation.errors import UsageError
 from curation.flatten import ASIDES_TYPE, asides_array, flat_schema, flatten
 from curation.objectid import is_object_id
-from curation.partitions import Partition, partitions
+from curation.partitions import Partition, below, partitions, remove_abandoned
 from curation.pseudonyms import Pseudonyms
 from curation.space import require_space, told_space, typed_bytes
 from curation.store import Part, RecordStore
@@ -76,7 +77,7 @@ def flatten_digest() -> str:
 def typed_partition(folder: str, part: Part, pseudonyms: Pseudonyms | None) -> Partition:
     """Where the typed columns of ``part`` are."""
     made_with = f"{flatten_digest()[:16]}-{pseudonyms.fingerprint if pseudonyms else 'none'}"
-    return Partition(f"{folder}/{part.manifest['sha256'][:16]}-{made_with}.parquet")
+    return Partition(folder, f"{part.manifest['sha256'][:16]}-{made_with}.parquet")
 
 
 def make_typed(
@@ -90,7 +91,7 @@ def make_typed(
     """Typed columns of ``parts``, made where they are not there yet.
 
     Args:
-        store: the record store.
+        store: the record store, locked by the caller.
         resource: whose parts they are.
         parts: sealed parts.
         pseudonyms: what names of raters and serial numbers become; without, their columns stay empty.
@@ -103,36 +104,58 @@ def make_typed(
     Raises:
         StoreCorrupted: a part is not what its manifest says.
         DiskFull: there is no room for them.
+        Unreachable: the object store that they are kept in does not answer.
+        UsageError: a cluster keeps them where this machine does not see them.
     """
-    shared = engine.partitions
-    place = f"{shared}/{resource}" if shared else str((store.path / resource / "typed").absolute())
-    made = [typed_partition(place, part, pseudonyms) for part in parts]
-    there = {partition.place for partition in partitions(place)}
+    folder = str((store.path / resource / "typed").absolute())
+    if engine.partitions is not None:
+        folder = below(below(engine.partitions, store.id), resource)
+    made = [typed_partition(folder, part, pseudonyms) for part in parts]
+    there = set(partitions(folder))
     # By place: two parts with the same bytes share their columns.
     todo = {
         to: part
         for part, to in zip(parts, made, strict=True)
-        if to.place not in there or to.rows() != part.manifest["documents"]
+        if to not in there or to.rows() != part.manifest["documents"]
     }
-    needed = typed_bytes(list(todo.values()))
-    if todo and not shared:
-        require_space(store.path, needed, "typed columns")
+    _make(resource, todo, pseudonyms, engine, folder)
+    if engine.is_cluster and (unseen := todo.keys() - set(partitions(folder))):
+        raise UsageError(
+            f"workers have made {len(unseen)} file(s) in {folder}, and this machine sees none of them there; name a "
+            "folder that all share, or a URL, with --partitions"
+        )
+    # Those of another key stay: whoever curates without the night's key does not cost the night its own.
+    wanted = {partition.name.rpartition("-")[0] for partition in made}
+    for stale in partitions(folder):
+        if stale.name.rpartition("-")[0] not in wanted:
+            stale.remove()
+    remove_abandoned(folder)
+    return made
+
+
+def _make(
+    resource: Resource,
+    todo: Mapping[Partition, Part],
+    pseudonyms: Pseudonyms | None,
+    engine: Engine,
+    folder: str,
+) -> None:
     # Documents go to a cluster with the call: the store is private, and not shared.
     calls = (
-        delayed(_make_one)(resource, part, Sealed(part) if engine.is_cluster else None, to, pseudonyms)
+        engine.call(_make_one, resource, part, Sealed(part) if engine.is_cluster else None, to, pseudonyms)
         for to, part in todo.items()
     )
     documents = sum(part.manifest["documents"] for part in todo.values())
     run = engine.run_python if documents >= WORTH_PROCESSES else engine.run
-    with told_space(store.path, needed, "typed columns"):
+    if not todo or "://" in folder:
         for _ in run(calls):
             pass
-    # Those of another key stay: whoever curates without the night's key does not cost the night its own.
-    wanted = {partition.name.rpartition("-")[0] for partition in made}
-    for stale in partitions(place):
-        if stale.name.rpartition("-")[0] not in wanted:
-            stale.remove()
-    return made
+        return
+    needed = typed_bytes(list(todo.values()))
+    require_space(Path(folder), needed, "typed columns")
+    with told_space(Path(folder), needed, "typed columns"):
+        for _ in run(calls):
+            pass
 
 
 class Sealed:

@@ -231,7 +231,7 @@ def curate(
     record_store = RecordStore(_existing_store(settings.store))
     if out.resolve().is_relative_to(settings.store.resolve()):
         raise errors.UsageError(f"{out}: inside the record store, which is private; choose another --out")
-    with settings.engine() as engine, record_store.lock():
+    with record_store.lock(), settings.engine() as engine:
         report = run_curate(
             record_store,
             out,
@@ -364,7 +364,9 @@ def _several(values: list[str] | None, more: list[str] | None) -> tuple[str, ...
 
 def _existing_store(path: Path) -> Path:
     if not (path / "store.json").exists():
-        raise errors.UsageError(f"{path}: no record store (no store.json); `mriqc-snapshot pull` makes one")
+        raise errors.UsageError(
+            f"{path}: no record store (no store.json); `mriqc-snapshot pull` and `import` make one"
+        )
     return path
 
 

@@ -69,7 +69,8 @@ def _section(name: str, resource: str = "") -> dict[str, Column]:
     return {row["name"]: make_column(row.pop("name"), (), row, resource) for row in rows}
 
 
-def published_columns(resource: Resource) -> list[Column]:
+@cache
+def published_columns(resource: Resource) -> tuple[Column, ...]:
     """The declared columns that are published, checksum first, with the extra ones.
 
     Names are those of documents; the checksum is not yet called ``md5sum``.
@@ -80,7 +81,7 @@ def published_columns(resource: Resource) -> list[Column]:
     places = [place for place, column in enumerate(columns) if column.path[0] == "bids_meta"]
     if places:
         columns.insert(places[-1] + 1, added["bids_meta_extra"])
-    return [*columns, added["extra"]]
+    return (*columns, added["extra"])
 
 
 @cache

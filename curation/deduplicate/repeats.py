@@ -65,7 +65,7 @@ def compare_repeats(
     block = _Block(typed, records["part"].to_numpy(), records["row"].to_numpy(), order, starts, curated)
     same = np.ones(len(order), dtype=bool)
     spread = np.full(len(starts), np.nan)
-    size = max(1, BLOCK_BYTES // (8 * max(1, len(records)) * engine.workers))
+    size = max(1, BLOCK_BYTES // (8 * max(1, len(records)) * engine.threads))
     calls = (delayed(block.compare)(iqms[start : start + size]) for start in range(0, len(iqms), size))
     for alike, spreads in engine.run_here(calls):
         same &= alike
@@ -130,8 +130,10 @@ class _Block:
 
 def _bits(values: np.ndarray) -> np.ndarray:
     """The 64 bits of doubles; every NaN that was sent has the same, and so have both zeros."""
+    missing = values.view("int64") == _MISSING_BITS
     bits = (values + 0.0).view("int64")
-    bits[np.isnan(values) & (bits != _MISSING_BITS)] = _NAN_BITS
+    bits[np.isnan(values)] = _NAN_BITS
+    bits[missing] = _MISSING_BITS
     return bits
 
 

@@ -26,7 +26,7 @@ from curation.dumps.problems import NotADocument
 from curation.dumps.records import record_of, rfc_1123
 from curation.dumps.rendering import moment, render
 from curation.flatten.dates import read_moment
-from curation.flatten.documents import KEY_TWICE, NOT_JSON, UnreadableDocument, parse_document
+from curation.flatten.documents import DIGITS, KEY_TWICE, NOT_JSON, UnreadableDocument, parse_document
 from curation.objectid import is_object_id
 from curation.store import Record
 
@@ -91,8 +91,8 @@ def _is_rendered(keys: _Keys) -> bool:
 
 def _read_tolerantly(text: bytes) -> Record:
     """Read what msgspec refuses: non-finite tokens, keys that are missing or of other types, numbers of any size."""
-    # Of numbers it is enough that they are some: Python refuses to read very long ones.
-    loads = partial(json.loads, parse_int=len)
+    # Python refuses to read very long numbers, of which it is enough that they are some.
+    loads = partial(json.loads, parse_int=lambda digits: int(digits) if len(digits) <= DIGITS else 0)
     try:
         try:
             return record_of(_object(loads(text.decode())), text)
@@ -148,7 +148,13 @@ def _read_extended(text: bytes) -> Record:
         if str(error) != KEY_TWICE:
             return _read_plain(text)
         # As the service, whose driver keeps the last.
-        document = json.loads(_without_plus(text))
+        try:
+            document = json.loads(_without_plus(text))
+        except (
+            ValueError,
+            RecursionError,
+        ):  # more than a document, less than one, or a number too long to be read
+            return _read_tolerantly(text)
     if not _unwrap_below(document):
         return _read_plain(text)
     return record_of(document, render(document))

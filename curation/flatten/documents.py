@@ -19,7 +19,7 @@ MAX_DEPTH = 100
 DIGITS = 4000
 """Python refuses to read integers of more than 4,300 digits."""
 
-SUSPECT = 2.0**63
+_SUSPECT = 2.0**63
 """Numbers from here on may have been integers of more than 64 bits, of which orjson makes floats."""
 _STRING_OR_PLUS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|\+(?=Infinity)', re.DOTALL)
 
@@ -80,7 +80,7 @@ def count_colons(value: Any, depth: int = 1) -> int:
             if ":" in item:
                 count += item.count(":")
         elif kind is float:
-            if not -SUSPECT < item < SUSPECT:
+            if not -_SUSPECT < item < _SUSPECT:
                 count -= 1 << 60
         elif kind is dict or kind is list:
             count += count_colons(item, depth + 1)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ from curation.personal import Scrubber
 from curation.personal_keys import normal_key
 from curation.pseudonyms import Pseudonyms
 from schemas import Column, Table
+from schemas.dictionary import Resource
 from schemas.published import published_columns
 from schemas.spellings import meant_column
 
@@ -99,7 +101,12 @@ class Flattened:
 
 def flat_schema(table: Table) -> pa.Schema:
     """The Arrow schema of :attr:`Flattened.table`; ``bids_meta_extra`` follows the ``bids_meta`` columns."""
-    return pa.schema([column.arrow for column in published_columns(table.resource)])
+    return _schema(table.resource)
+
+
+@cache
+def _schema(resource: Resource) -> pa.Schema:
+    return pa.schema([column.arrow for column in published_columns(resource)])
 
 
 def flatten(table: Table, documents: Sequence[bytes], pseudonyms: Pseudonyms | None = None) -> Flattened:

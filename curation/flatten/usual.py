@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import repeat
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -38,14 +38,6 @@ META = "bids_meta"
 MOST_REMEMBERED, LONGEST_REMEMBERED = 50_000, 200
 """Texts that are remembered to be harmless, and their characters at the most: a few are sent by almost every record."""
 _ENVELOPE = frozenset({"_id", "_etag", "_created", "_updated", "_links"})
-_T = TypeVar("_T")
-
-
-class _Lists(list[list[_T]], Generic[_T]):
-    """A list of lists, all of which are one that stays empty until another is put in its place."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__(repeat([], size))
 
 
 @dataclass
@@ -65,10 +57,11 @@ class Usual:
 
     def __post_init__(self) -> None:
         size = len(self.documents)
-        self.faults: list[list[Fault]] = _Lists(size)
-        self.withheld: list[list[str]] = _Lists(size)
-        self.readings: list[list[str]] = [[] for _ in range(size)]
-        self.asides: list[list[Aside]] = _Lists(size)
+        # One list each that stays empty: who has something to say puts another in its place.
+        self.faults: list[list[Fault]] = [[]] * size
+        self.withheld: list[list[str]] = [[]] * size
+        self.readings: list[list[str]] = [[]] * size
+        self.asides: list[list[Aside]] = [[]] * size
         self.moments: list[tuple[int | None, int | None]] = [(None, None)] * size
 
 
@@ -275,7 +268,6 @@ class _Reader:
             values[place] = None
 
     def _number(self, column: Column, values: list[Any]) -> None:
-        # A number from 2**53 on may have been an integer that no double holds.
         far = [
             place
             for place, value in enumerate(values)
@@ -321,7 +313,7 @@ class _Reader:
             )
         ):
             values[place] = canonical_json(value)
-            self._made.readings[place].append(f"array read as text in {column.name}")
+            self._made.readings[place] = [*self._made.readings[place], f"array read as text in {column.name}"]
         else:
             self._leave([place], values)
 

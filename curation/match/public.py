@@ -131,7 +131,9 @@ def _sidecar_rows(
     ]
     known: list[str] = []
     rows = [flatten(table(resource), []).table.select(names)]
-    for found in index.metadata(set(_distinct(digests))):
+    wanted = pa.array(_distinct(digests), pa.string())
+    for found in index.metadata(wanted):
+        # What several datasets have is read once.
         new = sorted(found)
         documents = [f'{{"bids_meta": {found[digest]}}}'.encode() for digest in new]
         rows.append(flatten(table(resource), documents, pseudonyms).table.select(names))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ Private: documents may hold personal data. Nothing here is edited or removed by 
 <resource>/cursor.json          up to when the service's changes are known
 <resource>/typed/               columns made from the parts; may be thrown away
 runs/N.json                     what run N did
+id.json                         a name by which the store tells its typed columns in a folder that others share
 """
 
 
@@ -52,6 +54,14 @@ class RecordStore:
         found = _read_object(marker).get("format")
         if found != STORE_FORMAT:
             raise StoreCorrupted(f"{marker}: format {found!r}, this version reads {STORE_FORMAT}")
+
+    @property
+    def id(self) -> str:
+        """What tells this store from others that share a folder with it; made when it is first asked for."""
+        path = self.path / "id.json"
+        if not path.exists():
+            write_atomically(path, to_json({"id": secrets.token_hex(8)}))
+        return str(_read_object(path)["id"])
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from dask.delayed import delayed
 from distributed import LocalCluster
@@ -21,8 +22,8 @@ from moto.server import ThreadedMotoServer
 from curation import tables, typed
 from curation.curate import curate
 from curation.engine import Engine
-from curation.errors import ClusterFailed, StoreCorrupted, UsageError
-from curation.partitions import Partition, partitions
+from curation.errors import ClusterFailed, StoreCorrupted, Unreachable, UsageError
+from curation.partitions import Partition, below, partitions
 from curation.store import RecordStore
 from schemas.dictionary import Resource
 from tests.support.documents import record, store_of
@@ -146,15 +147,18 @@ def test_partitions_may_be_in_an_object_store(
         Engine(cluster.scheduler_address, partitions=bucket) as engine,
     ):
         assert published(store, tmp_path / "out", engine) == expected
-        assert len(partitions(f"{bucket}/T1w")) == 4
+        folder = f"{bucket}/{store.id}/T1w"
+        made = partitions(folder)
+        assert len(made) == 4
         # Kept: nothing is read from documents again.
-        made = [partition.place for partition in partitions(f"{bucket}/T1w")]
-        assert published(store, tmp_path / "again", engine) == expected
-        assert [partition.place for partition in partitions(f"{bucket}/T1w")] == made
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(typed, "_make_one", fail)
+            assert published(store, tmp_path / "again", engine) == expected
+        assert partitions(folder) == made
 
 
 def test_a_partition_that_is_gone_or_damaged_is_told(tmp_path: Path) -> None:
-    partition = Partition(str(tmp_path / "x.parquet"))
+    partition = Partition(str(tmp_path), "x.parquet")
     assert partition.rows() is None
     with pytest.raises(StoreCorrupted, match="remove it, and the next run makes it again"):
         partition.read(["a"])
@@ -169,30 +173,96 @@ def test_no_scheduler_is_told() -> None:
             Engine("tcp://127.0.0.1:9")
 
 
-def pid() -> int:
-    return os.getpid()
-
-
-def test_workers_with_other_code_are_refused(cluster: LocalCluster) -> None:
+def test_workers_with_other_code_are_refused(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     with Engine(cluster.scheduler_address) as engine:
-        engine.require_same(typed.flatten_digest)
+        engine.require_same_code()
+        assert list(engine.run([engine.call(number, 7)])) == [7]
+        # This machine has changed, which is as good as that they have.
+        monkeypatch.setattr("curation.engine.code_digest", lambda: "other")
         with pytest.raises(UsageError, match="has another version of mriqc-snapshot"):
-            engine.require_same(pid)
-        with pytest.raises(UsageError, match="a worker cannot say what it works with"):
-            engine.require_same(fail)
+            list(engine.run([engine.call(number, 7)]))
     with (
         LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as empty,
         Engine(empty.scheduler_address) as engine,
-        pytest.raises(UsageError, match="the scheduler has no workers"),
     ):
-        engine.require_same(pid)
+        with pytest.raises(UsageError, match="the scheduler has no workers"):
+            engine.require_same_code()
+        monkeypatch.setattr("curation.engine.LOOK_SECONDS", 1)
+        monkeypatch.setattr("curation.engine.NO_WORKERS_SECONDS", 2)
+        with pytest.raises(ClusterFailed, match="has had no workers for 2 seconds"):
+            list(engine.run([delayed(number)(1)]))
+
+
+def test_workers_that_share_nothing_with_this_machine_are_told(
+    store: RecordStore, cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(typed, "partitions", lambda folder: [])
+    with (
+        Engine(cluster.scheduler_address, partitions=str(tmp_path / "typed")) as engine,
+        pytest.raises(UsageError, match="this machine sees none of them there"),
+    ):
+        published(store, tmp_path / "out", engine)
+
+
+def test_stores_share_a_folder_of_partitions(
+    store: RecordStore, expected: dict[str, bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "typed" / "T1w").mkdir(parents=True)
+    (tmp_path / "typed" / "T1w" / "mine.parquet").write_text("kept")
+    one = store_of(tmp_path / "store", {"T1w": [record({"_id": "5" * 24})]})
+    with Engine(processes=False, partitions=str(tmp_path / "typed")) as engine:
+        curate(one, tmp_path / "one", engine=engine)
+        before = sorted(path for path in (tmp_path / "typed").rglob("*.parquet"))
+        assert published(store, tmp_path / "out", engine) == expected
+        assert all(path.exists() for path in before)
+
+
+@pytest.mark.parametrize("place", ["{}", "fsspec+file://{}"])
+def test_a_partition_that_is_not_finished_leaves_nothing(tmp_path: Path, place: str) -> None:
+    folder = place.format(tmp_path / "deep" / "folder")
+    schema = pa.schema([("a", pa.int64())])
+
+    def broken() -> Iterator[pa.Table]:
+        yield pa.table({"a": [1]}, schema=schema)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Partition(folder, "x.parquet").write(schema, broken())
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    Partition(folder, "x.parquet").write(schema, [pa.table({"a": [1]}, schema=schema)])
+    assert Partition(folder, "x.parquet").rows() == 1
+    assert partitions(folder) == [Partition(folder, "x.parquet")]
+
+
+def test_an_object_store_that_is_away_is_no_damage(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    folder = "s3://partitions/elsewhere"
+    for ask in (
+        lambda: partitions(folder),
+        Partition(folder, "x").rows,
+        lambda: Partition(folder, "x").read(["a"]),
+    ):
+        with pytest.raises(Unreachable, match="check that the object store is there"):
+            ask()
+    with pytest.raises(UsageError, match="without user name and password") as told:
+        Engine(partitions="s3://key:geheim@bucket/x")
+    assert "geheim" not in str(told.value)
+    assert below("s3://b/x?region=y", "T1w") == "s3://b/x/T1w?region=y"
+    assert below("/a/", "T1w") == "/a/T1w"
 
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def fail() -> None:
+def slowly() -> Iterator[Any]:
+    """Calls that come when the pool is broken."""
+    yield delayed(die)()
+    time.sleep(2)
+    yield delayed(number)(1)
+
+
+def fail(*_: Any) -> None:
     raise StoreCorrupted("this part")
 
 
@@ -204,6 +274,9 @@ def test_what_ends_on_the_way_is_told(cluster: LocalCluster) -> None:
     with Engine(workers=2) as engine:
         with pytest.raises(ClusterFailed, match="a process that reads documents ended"):
             list(engine.run_python([delayed(die)()]))
+        with pytest.raises(ClusterFailed, match="a process that reads documents ended"):
+            list(engine.run_python(slowly()))
+        assert list(engine.run_python([delayed(number)(1)])) == [1]
         with pytest.raises(StoreCorrupted, match="this part"):
             list(engine.run([delayed(fail)()]))
     with Engine(cluster.scheduler_address) as engine:

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation import tables
-from curation.tables import TableWriter, csv_lines, encode
+from curation.partitions import Partition
+from curation.tables import TableWriter, csv_lines, encode, rows_of
 
 
 def as_csv(table: pa.Table) -> bytes:
@@ -102,3 +103,29 @@ def test_pieces_and_origins_do_not_show(tmp_path: Path, monkeypatch: pytest.Monk
     assert write("c", whole) == 3_000
     assert len({(tmp_path / f"{name}.csv").read_bytes() for name in "abc"}) == 1
     assert pq.read_table(tmp_path / "c.parquet").equals(whole)
+
+
+@pytest.mark.parametrize("large", [0, 3_000, 1 << 40])
+def test_parts_with_long_texts_beside_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: int
+) -> None:
+    """Offsets of 32 or 64 bits make no difference to what is read, whichever parts need which."""
+    monkeypatch.setattr(tables, "LARGE_BYTES", large)
+    schema = pa.schema([("t", pa.string()), ("n", pa.int64())])
+    small, long = Partition(str(tmp_path), "small.parquet"), Partition(str(tmp_path), "long.parquet")
+    small.write(schema, [pa.table({"t": ["a", "b"], "n": [1, 2]}, schema=schema)])
+    long.write(schema, [pa.table({"t": ["x" * 5_000, "y"], "n": [3, 4]}, schema=schema)])
+    rows = pd.DataFrame({"part": [1, 0, 1], "row": [1, 0, 0]})
+    (some,) = rows_of([small, long], rows)
+    assert some.read(["n", "t"]).to_pylist() == [
+        {"n": 4, "t": "y"}, {"n": 1, "t": "a"}, {"n": 3, "t": "x" * 5_000}
+    ]  # fmt: skip
+
+
+def test_where_a_table_is_cut_depends_on_what_it_holds_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "PIECE_BYTES", 2_000)
+    whole = pa.table({"t": [None, "text"] * 100, "n": [1.0, None] * 100})
+    scattered = pa.concat_tables([whole.slice(start, 7) for start in range(0, 200, 7)])
+    wide = scattered.cast(pa.schema([("t", pa.large_string()), ("n", pa.float64())]))
+    sizes = [[len(piece) for piece in encode(rows, whole.schema).pieces] for rows in (whole, scattered, wide)]
+    assert sizes[0] == sizes[1] == sizes[2] and len(sizes[0]) > 1

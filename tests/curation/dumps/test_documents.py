@@ -284,6 +284,29 @@ def test_bson_with_text_that_is_not_utf_8_is_none() -> None:
         read_bson(data)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"_id":{"$oid":"' + ID.encode() + b'"},"n":1,"n":2} x',  # more than a document
+        b'{"$a":1,"b":{"c":1,"c":1},"d":',  # less than one
+    ],
+)
+def test_a_key_that_comes_twice_in_what_is_none(text: bytes) -> None:
+    with pytest.raises(NotADocument, match="text that is not JSON"):
+        read_json(text)
+
+
+def test_numbers_too_long_to_be_read_stay_as_they_are() -> None:
+    text = b'{"_id":{"$oid":"' + ID.encode() + b'"},"n":1,"n":' + b"9" * 5_000 + b"}"
+    assert read_json(text).document == text
+
+
+def test_times_of_a_deep_document_are_read() -> None:
+    deep = b"[" * 120 + b"]" * 120
+    text = b'{"_id":"' + ID.encode() + b'","_created":{"$date":1500000000000},"x":' + deep + b"}"
+    assert read_json(text).created == "Fri, 14 Jul 2017 02:40:00 GMT"
+
+
 @pytest.mark.parametrize("depth", [90, 300, 20_000])
 def test_deep_documents_are_read_or_said_to_be_deep(depth: int) -> None:
     text = b'{"a": {"$numberInt": "1"}, "b": ' + b"[" * depth + b"]" * depth + b"}"
