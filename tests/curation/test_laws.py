@@ -281,7 +281,7 @@ def test_columns_made_badly_are_made_again_or_found_out(
     _, expected = published(store, tmp_path / "out")
     with Engine(processes=False) as engine:
         (partition,) = make_typed(store, "T1w", store.parts("T1w"), engine=engine)
-    path = Path(partition.place)
+    path = Path(partition.folder, partition.file)
     path.write_bytes(path.read_bytes()[:-100])
     assert published(store, tmp_path / "out")[1] == expected
     content = bytearray(path.read_bytes())
