@@ -7,6 +7,7 @@ Arrow's and NumPy's, and done in threads.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import os
@@ -16,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process
 from types import TracebackType
 from typing import Any
@@ -28,10 +29,11 @@ from curation.errors import ClusterFailed, UsageError
 from curation.partitions import checked_folder
 
 CONNECT_SECONDS = 30
-AHEAD = 2
-"""Calls a worker that are under way or done and not yet used: a result may be a chunk of a table, of about 50 MB."""
-
-
+AHEAD = 1
+"""Calls a worker, and one more, that are under way or done and not yet used: a result may be a chunk, of 50 MB."""
+_ARENA_MAX, _ARENAS = -8, 2
+"""``M_ARENA_MAX`` of glibc's malloc.h, and how many arenas threads share: with one each, much stays behind in them;
+https://man7.org/linux/man-pages/man3/mallopt.3.html"""
 LOOK_SECONDS = 10
 NO_WORKERS_SECONDS = 300
 """How long a cluster may be without workers before a run gives up."""
@@ -69,6 +71,7 @@ class Engine:
         self._may_start = processes
         self.partitions = checked_folder(partitions) if partitions else None
         self.threads = workers or len(os.sched_getaffinity(0))
+        _share_arenas()
         self._threads = ThreadPoolExecutor(self.threads, "curate")
         self._processes: ProcessPoolExecutor | None = None
         self._client: Any = _connect(scheduler) if scheduler else None
@@ -230,6 +233,11 @@ def _compute(call: Delayed) -> Any:
     return call.compute(scheduler="synchronous", optimize_graph=False)
 
 
+def _share_arenas() -> None:
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, _ARENAS)
+
+
 def _connect(address: str) -> Any:
     try:
         from distributed import Client
@@ -258,6 +266,7 @@ def _end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
+    _share_arenas()
     # What was imported stays, and documents are trees: there is little to collect.
     gc.freeze()
     gc.set_threshold(100_000)

@@ -96,6 +96,7 @@ class Index:
         self.sources: list[Source] = []
         self.datasets: list[Dataset] = []
         self._md5s: tuple[str, pa.Array, np.ndarray] | None = None
+        self._ranks: dict[str, int] = {}
         about = path / "index.json"
         if about.exists():
             self._read(about)
@@ -228,8 +229,9 @@ class Index:
         """
         dataset = self.datasets[number]
         found = self._table("images", dataset, columns, repeated)
-        ranks = [place for place, source in enumerate(self.sources) if source.address == dataset.source]
-        rank = ranks[0] if ranks else len(self.sources)
+        if len(self._ranks) != len(self.sources):
+            self._ranks = {source.address: place for place, source in reversed([*enumerate(self.sources)])}
+        rank = self._ranks.get(dataset.source, len(self.sources))
         return found.append_column("rank", pa.array(np.full(len(found), rank, dtype="int32")))
 
     def no_rows(self, columns: Sequence[str]) -> pa.Table:

@@ -17,6 +17,8 @@ _SHOWN = (
     *("entities", "sidecar", "sidecar_path"),
 )
 _SUFFIX = r'"suffix": "(?P<suffix>[^"]*)"'
+DATASETS_AT_ONCE = 64
+"""Datasets whose matched rows are put into their form together."""
 # One value for many rows: held once.
 _REPEATED = ("source", "dataset", "first_version", "last_version", "doi", "sidecar_path")
 
@@ -53,15 +55,20 @@ def match_checksums(checksums: pa.ChunkedArray, index: Index) -> Matches:
     # Hashed once for all datasets; of these only the rows that are asked for are read.
     known, starts = index.md5s()
     places = pc.index_in(known, value_set=binary_md5s(checksums))
-    keys, found = [], []
+    keys, found, waiting = [], [], []
     for number, (start, length) in enumerate(zip(starts, np.diff(starts), strict=False)):
         mine = places.slice(start, length)
         hits = np.flatnonzero(mine.is_valid().to_numpy(zero_copy_only=False))
         if len(hits):
             keys.append(mine.take(pa.array(hits)).to_numpy().astype("int64"))
-            found.append(_shown(index.rows(number, _SHOWN, _REPEATED), hits))
+            waiting.append(index.rows(number, _SHOWN, _REPEATED).take(pa.array(hits)))
+        if len(waiting) == DATASETS_AT_ONCE:
+            found.append(_shown(pa.concat_tables(waiting)))
+            waiting = []
+    if waiting:
+        found.append(_shown(pa.concat_tables(waiting)))
     if not found:
-        empty = _shown(index.no_rows(_SHOWN), np.array([], dtype="int64")).drop_columns(["rank"])
+        empty = _shown(index.no_rows(_SHOWN)).drop_columns(["rank"])
         nothing = np.array([], dtype="int64")
         return Matches(_with(empty, nothing, nothing.astype(bool)), nothing)
     copies, place = pa.concat_tables(found).unify_dictionaries(), np.concatenate(keys)
@@ -72,9 +79,8 @@ def match_checksums(checksums: pa.ChunkedArray, index: Index) -> Matches:
     return Matches(_with(copies.drop_columns(["rank"]), place, chosen), order)
 
 
-def _shown(rows: pa.Table, hits: np.ndarray) -> pa.Table:
+def _shown(some: pa.Table) -> pa.Table:
     """Some rows, with the BIDS suffix of each in place of all its entities."""
-    some = rows.take(pa.array(hits))
     suffixes = pc.struct_field(pc.extract_regex(some.column("entities").cast(pa.string()), _SUFFIX), "suffix")
     place = some.schema.get_field_index("entities")
     some = some.set_column(place, "suffix", suffixes)

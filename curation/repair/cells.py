@@ -85,9 +85,9 @@ class Cells:
 
     def given(self, name: str) -> np.ndarray | None:
         """What sidecars of public images say of a column; ``None`` where there are no such images at all."""
-        if self._given is None or name not in self._given.column_names:
-            return None
         if name not in self._said:
+            if self._given is None or name not in self._given.column_names:
+                return None
             column = self._given.column(name)
             number = name in self._columns and self.is_number(name)
             self._said[name] = (
