@@ -26,7 +26,7 @@ from bson.int64 import Int64
 
 from curation.dumps.problems import NotADocument
 from curation.dumps.records import rfc_1123
-from curation.flatten.documents import Beyond
+from curation.flatten.documents import Beyond, is_utf8
 
 # The years 1 to 9999.
 _FIRST, _LAST = (int(datetime(y, m, d, tzinfo=UTC).timestamp()) for y, m, d in ((1, 1, 1), (9999, 12, 31)))
@@ -114,12 +114,4 @@ def _write(value: Any) -> str:
 def _quote(text: str) -> str:
     quoted = encode_basestring(text)
     # Half of a surrogate pair, of which JSON's escapes can make text, has no UTF-8.
-    return quoted if text.isascii() or _is_utf8(text) else encode_basestring_ascii(text)
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return quoted if text.isascii() or is_utf8(text) else encode_basestring_ascii(text)
