@@ -15,10 +15,11 @@ import platform
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -30,7 +31,7 @@ from curation.partitions import checked_folder
 
 CONNECT_SECONDS = 30
 AHEAD = 1
-"""Calls a worker, and one more, that are under way or done and not yet used: a result may be a chunk, of 50 MB."""
+"""Calls a worker, and one more, that are under way or done and not yet used: a result may be a chunk, of 30 MB."""
 _ARENA_MAX, _ARENAS = -8, 2
 """``M_ARENA_MAX`` of glibc's malloc.h, and how many arenas threads share: with one each, much stays behind in them;
 https://man7.org/linux/man-pages/man3/mallopt.3.html"""
@@ -85,6 +86,19 @@ class Engine:
     def is_cluster(self) -> bool:
         """Whether calls run on other machines, which see only what is shared with them."""
         return self._client is not None
+
+    def require_outside(self, folder: Path) -> None:
+        """Stop where typed columns would lie among what is published.
+
+        Raises:
+            UsageError: partitions are kept in ``folder``.
+        """
+        if self.partitions is None or "://" in self.partitions:
+            return
+        if Path(self.partitions).resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"{self.partitions}: inside {folder}, which is published; choose other --partitions"
+            )
 
     def require_same_code(self) -> None:
         """Stop before anything is done where workers would make other bytes than this machine.
@@ -186,15 +200,16 @@ class Engine:
 
     def _result(self, future: Any) -> Any:
         with self._told():
-            if not hasattr(future, "client"):
+            if isinstance(future, Future):
                 return future.result()
+            # Of a cluster: it is looked at now and then whether anybody works.
             alone = 0
             while True:
                 try:
                     return future.result(timeout=LOOK_SECONDS)
                 except TimeoutError:
-                    if future.done():
-                        raise  # the call's own
+                    if future.done():  # just now, or the error is the call's own
+                        return future.result()
                 alone = 0 if self._client.nthreads() else alone + LOOK_SECONDS
                 if alone == LOOK_SECONDS:
                     log.warning("the scheduler has no workers any more; waiting for some")

@@ -17,6 +17,7 @@ from pydantic_settings import (
 
 from curation.engine import Engine
 from curation.errors import UsageError
+from curation.partitions import checked_folder
 from curation.pull import Politeness, PullLimits
 from curation.pull.client import is_loopback
 from schemas import RESOURCES
@@ -106,6 +107,15 @@ class Settings(BaseSettings):
         if value is not None and urlsplit(value).scheme not in ("tcp", "tls", "ucx", "ws", "wss"):
             raise ValueError("the address of a Dask scheduler such as tcp://127.0.0.1:8786 is expected")
         return value
+
+    @field_validator("partitions")
+    @classmethod
+    def _is_folder(cls, value: str | None) -> str | None:
+        # Looked at here, too: settings are kept with Prefect's runs.
+        try:
+            return value and checked_folder(value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
 
     def engine(self) -> Engine:
         """Where curation does its work.

@@ -26,16 +26,17 @@ from curation.dumps.problems import NotADocument
 from curation.dumps.records import record_of, rfc_1123
 from curation.dumps.rendering import moment, render
 from curation.flatten.dates import read_moment
-from curation.flatten.documents import DIGITS, KEY_TWICE, NOT_JSON, UnreadableDocument, parse_document
+from curation.flatten.documents import (
+    DIGITS,
+    KEY_TWICE,
+    NOT_JSON,
+    UnreadableDocument,
+    parse_document,
+    without_plus,
+)
 from curation.objectid import is_object_id
 from curation.store import Record
-
-
-class _Keys(msgspec.Struct):
-    id: str = msgspec.field(name="_id")
-    etag: str = msgspec.field(name="_etag", default="")
-    created: str = msgspec.field(name="_created", default="")
-    updated: str = msgspec.field(name="_updated", default="")
+from curation.store.parts import Keys, decode_keys
 
 
 class _Modality(msgspec.Struct):
@@ -46,9 +47,7 @@ class _Metadata(msgspec.Struct):
     bids_meta: _Modality
 
 
-_decode_keys = msgspec.json.Decoder(_Keys).decode
 _decode_metadata = msgspec.json.Decoder(_Metadata).decode
-_STRING_OR_PLUS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|\+(?=Infinity)', re.DOTALL)
 _INTEGER = re.compile(r"-?[0-9]{1,19}\Z")
 _DOUBLE = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "+Infinity": math.inf, "-Infinity": -math.inf}
@@ -73,7 +72,7 @@ def _read_plain(text: bytes) -> Record:
     try:
         # msgspec passes over strings without looking whether they are UTF-8.
         if text.isascii() or text.decode():
-            keys = _decode_keys(text)
+            keys = decode_keys(text)
             if keys.etag.isascii() and is_object_id(keys.id) and _is_rendered(keys):
                 return Record(keys.id, keys.etag, keys.created, keys.updated, text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -81,7 +80,7 @@ def _read_plain(text: bytes) -> Record:
     return _read_tolerantly(text)
 
 
-def _is_rendered(keys: _Keys) -> bool:
+def _is_rendered(keys: Keys) -> bool:
     """Whether both moments end as the service's do; what else is wrong with one is the store's to see."""
     created, updated = keys.created, keys.updated
     return (
@@ -100,7 +99,7 @@ def _read_tolerantly(text: bytes) -> Record:
             if b"+Infinity" not in text:
                 raise
         # Of older exports; the service sends it without the sign.
-        text = _without_plus(text)
+        text = without_plus(text.decode()).encode()
         return record_of(_object(loads(text.decode())), text)
     except NotADocument:
         raise
@@ -117,10 +116,6 @@ def _object(value: Any) -> dict[str, Any]:
     if type(value) is not dict:
         raise NotADocument(f"a JSON {'array' if type(value) is list else 'value'} that is no object")
     return value
-
-
-def _without_plus(text: bytes) -> bytes:
-    return _STRING_OR_PLUS.sub(lambda match: b"" if match[0] == b"+" else match[0], text)
 
 
 def modality_of(text: bytes) -> str | None:
@@ -149,7 +144,7 @@ def _read_extended(text: bytes) -> Record:
             return _read_plain(text)
         # As the service, whose driver keeps the last.
         try:
-            document = json.loads(_without_plus(text))
+            document = json.loads(without_plus(text.decode()))
         except (
             ValueError,
             RecursionError,

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from curation.dumps.continuing import Continuation
 from curation.store import Part, PartWriter, Record, RecordStore
-from curation.store.parts import text_array
+from curation.store.parts import rfc_1123_times, text_array
 
 PART_DOCUMENTS = 20_000
 PART_BYTES = 64 << 20
@@ -21,7 +21,6 @@ PART_BYTES = 64 << 20
 # Documents that are compared with the store together.
 _BATCH_DOCUMENTS = 1_000
 _BATCH_BYTES = 8 << 20
-_RFC_1123 = "%a, %d %b %Y %H:%M:%S GMT"
 
 
 @dataclass
@@ -232,5 +231,4 @@ class Sink:
 
 
 def _seconds(texts: Sequence[str]) -> list[int | None]:
-    times = pc.strptime(text_array(texts), format=_RFC_1123, unit="s", error_is_null=True)
-    return times.cast(pa.int64()).to_pylist()
+    return rfc_1123_times(text_array(texts)).cast(pa.int64()).to_pylist()

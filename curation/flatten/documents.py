@@ -91,10 +91,11 @@ def _parse_carefully(document: bytes) -> Any:
     """Parse with the standard library, which reads NaN and Infinity and can be told of every number and pair."""
     try:
         text = document.decode()
-        if "+Infinity" in text:  # of older exports
-            text = _STRING_OR_PLUS.sub(lambda match: "" if match[0] == "+" else match[0], text)
         return json.loads(
-            text, parse_float=_read_float, parse_int=_read_int, object_pairs_hook=_object_of_pairs
+            without_plus(text),
+            parse_float=_read_float,
+            parse_int=_read_int,
+            object_pairs_hook=_object_of_pairs,
         )
     except UnreadableDocument:
         raise
@@ -103,6 +104,13 @@ def _parse_carefully(document: bytes) -> Any:
     except ValueError:
         # Without its cause, which holds the document.
         raise UnreadableDocument(NOT_JSON) from None
+
+
+def without_plus(text: str) -> str:
+    """JSON without the sign before ``+Infinity``, of older exports; texts in it stay."""
+    if "+Infinity" not in text:
+        return text
+    return _STRING_OR_PLUS.sub(lambda match: "" if match[0] == "+" else match[0], text)
 
 
 def _read_float(text: str) -> float | Beyond:

@@ -11,7 +11,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -96,7 +96,6 @@ class Index:
         self.sources: list[Source] = []
         self.datasets: list[Dataset] = []
         self._md5s: tuple[str, pa.Array, np.ndarray] | None = None
-        self._ranks: dict[str, int] = {}
         about = path / "index.json"
         if about.exists():
             self._read(about)
@@ -143,7 +142,7 @@ class Index:
         """SHA-256 (hex) of all that it says of images."""
         digest = hashlib.sha256()
         # In the order in which sources were added, on which the choice among copies depends.
-        ranks = {source.address: rank for rank, source in enumerate(self.sources)}
+        ranks = self._ranks()
         for dataset in sorted(
             self.datasets, key=lambda one: (ranks.get(one.source, len(ranks)), one.dataset)
         ):
@@ -190,7 +189,7 @@ class Index:
 
     def save(self) -> None:
         """Write ``index.json``, and remove files that it does not name."""
-        ranks = {source.address: rank for rank, source in enumerate(self.sources)}
+        ranks = self._ranks()
         self.datasets.sort(key=lambda one: (ranks.get(one.source, len(ranks)), one.dataset))
         content = {
             "format": FORMAT,
@@ -219,20 +218,26 @@ class Index:
             self._md5s = self.digest, pa.concat_arrays(digests), starts
         return self._md5s[1], self._md5s[2]
 
-    def rows(self, number: int, columns: Sequence[str], repeated: Sequence[str] = ()) -> pa.Table:
-        """Columns of the copies of a dataset, and ``rank``, the place of its source in the order of their adding.
+    def _ranks(self) -> dict[str, int]:
+        """The places of sources in the order of their adding, by address."""
+        return {source.address: rank for rank, source in enumerate(self.sources)}
+
+    def rows(
+        self, numbers: Iterable[int], columns: Sequence[str], repeated: Sequence[str] = ()
+    ) -> Iterator[pa.Table]:
+        """Columns of the copies of some datasets, and ``rank``, the place of its source in the order of their adding.
 
         Args:
-            number: of the dataset, in the order of :attr:`datasets`.
+            numbers: of the datasets, in the order of :attr:`datasets`.
             columns: which.
             repeated: those whose values are held once.
         """
-        dataset = self.datasets[number]
-        found = self._table("images", dataset, columns, repeated)
-        if len(self._ranks) != len(self.sources):
-            self._ranks = {source.address: place for place, source in reversed([*enumerate(self.sources)])}
-        rank = self._ranks.get(dataset.source, len(self.sources))
-        return found.append_column("rank", pa.array(np.full(len(found), rank, dtype="int32")))
+        ranks = self._ranks()
+        for number in numbers:
+            dataset = self.datasets[number]
+            found = self._table("images", dataset, columns, repeated)
+            rank = ranks.get(dataset.source, len(ranks))
+            yield found.append_column("rank", pa.array(np.full(len(found), rank, dtype="int32")))
 
     def no_rows(self, columns: Sequence[str]) -> pa.Table:
         """As :meth:`rows`, of no dataset."""
@@ -241,9 +246,7 @@ class Index:
 
     def copies(self, columns: Sequence[str]) -> pa.Table:
         """Columns of all copies, with ``rank``; for indexes that fit into memory."""
-        return pa.concat_tables(
-            [self.no_rows(columns), *(self.rows(n, columns) for n in range(len(self.datasets)))]
-        )
+        return pa.concat_tables([self.no_rows(columns), *self.rows(range(len(self.datasets)), columns)])
 
     def metadata(self, digests: pa.Array) -> Iterator[dict[str, str]]:
         """Sidecar metadata (canonical JSON) by their digests, each once, :data:`SIDECARS_AT_ONCE` or more at a time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -55,23 +56,24 @@ def match_checksums(checksums: pa.ChunkedArray, index: Index) -> Matches:
     # Hashed once for all datasets; of these only the rows that are asked for are read.
     known, starts = index.md5s()
     places = pc.index_in(known, value_set=binary_md5s(checksums))
-    keys, found, waiting = [], [], []
+    hits: dict[int, np.ndarray] = {}
     for number, (start, length) in enumerate(zip(starts, np.diff(starts), strict=False)):
-        mine = places.slice(start, length)
-        hits = np.flatnonzero(mine.is_valid().to_numpy(zero_copy_only=False))
-        if len(hits):
-            keys.append(mine.take(pa.array(hits)).to_numpy().astype("int64"))
-            waiting.append(index.rows(number, _SHOWN, _REPEATED).take(pa.array(hits)))
-        if len(waiting) == DATASETS_AT_ONCE:
-            found.append(_shown(pa.concat_tables(waiting)))
-            waiting = []
-    if waiting:
-        found.append(_shown(pa.concat_tables(waiting)))
+        which = np.flatnonzero(places.slice(start, length).is_valid().to_numpy(zero_copy_only=False))
+        if len(which):
+            hits[number] = which
+    keys = [places.take(pa.array(starts[number] + which)).to_numpy() for number, which in hits.items()]
+    some = (
+        rows.take(pa.array(which))
+        for rows, which in zip(index.rows(hits, _SHOWN, _REPEATED), hits.values(), strict=True)
+    )
+    found = []
+    while group := list(islice(some, DATASETS_AT_ONCE)):
+        found.append(_shown(pa.concat_tables(group)))
     if not found:
         empty = _shown(index.no_rows(_SHOWN)).drop_columns(["rank"])
         nothing = np.array([], dtype="int64")
         return Matches(_with(empty, nothing, nothing.astype(bool)), nothing)
-    copies, place = pa.concat_tables(found).unify_dictionaries(), np.concatenate(keys)
+    copies, place = pa.concat_tables(found).unify_dictionaries(), np.concatenate(keys).astype("int64")
     # Long rows stay where they are; what is sorted is their numbers.
     order = _ranked(copies, place)
     chosen = np.zeros(len(order), dtype=bool)

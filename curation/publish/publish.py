@@ -63,6 +63,8 @@ def publish(
         LawBroken: records would be lost, or a table did not pass the gate; nothing was committed.
         DatasetError: git or DataLad failed.
     """
+    if engine is not None:
+        engine.require_outside(dataset.path)
     published = dataset.published("snapshot.json")
     before = json.loads(published) if published else {}
     report = stage(

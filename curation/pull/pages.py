@@ -12,6 +12,7 @@ import msgspec
 
 from curation.objectid import are_object_ids
 from curation.store import Record
+from curation.store.parts import decode_keys
 
 MAX_RESULTS = 50
 """The service's cap on documents a page (facts on the service: asking for 1000 gives 50)."""
@@ -42,13 +43,6 @@ class Page:
     size: int
 
 
-class _Keys(msgspec.Struct):
-    id: str = msgspec.field(name="_id")
-    etag: str = msgspec.field(name="_etag", default="")
-    created: str = msgspec.field(name="_created", default="")
-    updated: str = msgspec.field(name="_updated", default="")
-
-
 class _Meta(msgspec.Struct):
     total: int
     max_results: int
@@ -60,7 +54,6 @@ class _Envelope(msgspec.Struct):
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_keys = msgspec.json.Decoder(_Keys).decode
 # What may stand before and after a token that is a value.
 _BEFORE, _AFTER = b":[, \t\r\n", b",]} \t\r\n"
 
@@ -123,7 +116,7 @@ def _parse_strictly(body: bytes) -> Page:
     envelope = _decode_envelope(body)
     records = []
     for raw in envelope.items:
-        keys = _decode_keys(raw)
+        keys = decode_keys(raw)
         records.append(Record(keys.id, keys.etag, keys.created, keys.updated, bytes(raw)))
     return Page(records, envelope.meta.total, envelope.meta.max_results, len(body))
 

@@ -77,6 +77,19 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     document: bytes
 
 
+class Keys(msgspec.Struct):
+    """What is taken of a document beside its bytes, as :class:`Record` has it."""
+
+    id: str = msgspec.field(name="_id")
+    etag: str = msgspec.field(name="_etag", default="")
+    created: str = msgspec.field(name="_created", default="")
+    updated: str = msgspec.field(name="_updated", default="")
+
+
+decode_keys = msgspec.json.Decoder(Keys).decode
+"""Reads the keys of a document; raises ``msgspec.DecodeError`` where one is missing or no text."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A sealed part: its manifest and the file beside it."""
@@ -199,7 +212,8 @@ def _packed(values: Sequence[bytes], type_: pa.DataType) -> pa.Array:
     return pa.Array.from_buffers(type_, len(values), buffers)
 
 
-def _times(texts: pa.Array) -> pa.Array:
+def rfc_1123_times(texts: pa.Array) -> pa.Array:
+    """Times as the service writes them; missing where a text is none."""
     parsed = pc.strptime(texts, format=_RFC_1123, unit="s", error_is_null=True)
     return parsed.cast(pa.timestamp("s", tz="UTC"))
 
@@ -237,8 +251,8 @@ class _Columns:
 
 def _batch(packed: list[pa.Array]) -> pa.RecordBatch:
     ids, etags, created, updated, new, documents = packed
-    created_times = _times(created)
-    updated_times = created_times if updated is created else _times(updated)
+    created_times = rfc_1123_times(created)
+    updated_times = created_times if updated is created else rfc_1123_times(updated)
     columns = [ids, etags, created_times, updated_times, new.cast(pa.bool_()), documents]
     return pa.RecordBatch.from_arrays(columns, schema=PART_SCHEMA)
 

@@ -24,7 +24,9 @@ from curation.curate import curate
 from curation.engine import Engine
 from curation.errors import ClusterFailed, StoreCorrupted, Unreachable, UsageError
 from curation.partitions import Partition, below, partitions
+from curation.pseudonyms import Pseudonyms
 from curation.store import RecordStore
+from curation.typed import Sealed
 from schemas.dictionary import Resource
 from tests.support.documents import record, store_of
 from tests.support.pseudonyms import PSEUDONYMS
@@ -249,6 +251,61 @@ def test_an_object_store_that_is_away_is_no_damage(bucket: str, monkeypatch: pyt
     assert "geheim" not in str(told.value)
     assert below("s3://b/x?region=y", "T1w") == "s3://b/x/T1w?region=y"
     assert below("/a/", "T1w") == "/a/T1w"
+
+
+def fail_with(sealed: Sealed, pseudonyms: Pseudonyms) -> None:
+    raise StoreCorrupted("this part")
+
+
+def test_logs_of_a_cluster_have_no_document_and_no_key(cluster: LocalCluster, tmp_path: Path) -> None:
+    """Dask's workers log a call that failed, with its arguments."""
+    one = store_of(tmp_path / "store", {"T1w": [record({"_id": "5" * 24, "name": "Jane Doe of 12 Elm St"})]})
+    (part,) = one.parts("T1w")
+    with Engine(cluster.scheduler_address) as engine:
+        with pytest.raises(StoreCorrupted, match="this part"):
+            list(engine.run([engine.call(fail_with, Sealed(part), PSEUDONYMS)]))
+        logs = str(engine._client.get_worker_logs()) + str(engine._client.get_scheduler_logs())
+    # Older and newer ones show arguments, or some of them.
+    logs += repr((Sealed(part), part, PSEUDONYMS))
+    assert "Compute Failed" in logs and "Sealed(" in logs
+    assert "Jane" not in logs and PSEUDONYMS.key not in logs
+
+
+class Slow(StoreCorrupted):
+    """Ends at the moment of a look."""
+
+
+class JustDone:
+    """A future of a cluster that is done just after a look at it timed out."""
+
+    def __init__(self, outcome: Any) -> None:
+        self._outcome = outcome
+        self._looks = 0
+
+    def result(self, timeout: float | None = None) -> Any:
+        self._looks += 1
+        if self._looks == 1 or isinstance(self._outcome, Exception):
+            raise TimeoutError if self._looks == 1 else self._outcome
+        return self._outcome
+
+    def done(self) -> bool:
+        return True
+
+
+def test_a_call_that_ends_while_it_is_looked_at_is_no_failure() -> None:
+    with Engine(workers=1) as engine:
+        assert engine._result(JustDone(7)) == 7
+        with pytest.raises(Slow):
+            engine._result(JustDone(Slow()))
+
+
+def test_a_comparison_that_fails_ends_the_run(
+    store: RecordStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curation.resource.compare_repeats", fail)
+    with Engine(workers=2, processes=False) as engine, pytest.raises(StoreCorrupted, match="this part"):
+        published(store, tmp_path / "out", engine)
+    assert not list((tmp_path / "out").iterdir())
 
 
 def die() -> None:

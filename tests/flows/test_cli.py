@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -169,6 +170,28 @@ def test_settings_errors_name_the_setting(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "mriqc-snapshot.toml").write_text("not toml")
     with pytest.raises(UsageError, match=r"mriqc-snapshot\.toml"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"scheduler": "127.0.0.1:8786"}, "scheduler: the address of a Dask scheduler such as tcp://"),
+        ({"partitions": "s3://key:geheim@bucket/x"}, "partitions: a URL of partitions without user name"),
+        ({"workers": 0}, "workers: "),
+    ],
+)
+def test_settings_of_a_cluster(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said) as told:
+        load_settings(**options)
+    assert "geheim" not in str(told.value)
+
+
+def test_partitions_do_not_go_among_published_tables(service: FastApi, tmp_path: Path) -> None:
+    run("pull", "--api-url", service.url, "--store", "store", cwd=tmp_path)
+    command = ("curate", "--store", "store", "--out", "tables", "--partitions", "tables/typed")
+    done = run(*command, cwd=tmp_path)
+    assert done.returncode == 2 and "which is published" in done.stderr
+    assert not (tmp_path / "tables").exists()
 
 
 def test_politeness_is_for_services_that_others_use() -> None:
