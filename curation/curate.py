@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 from dask.delayed import delayed
 
+from curation.code import source_digest
 from curation.describe import describe
 from curation.engine import Engine
 from curation.gate import Coverage, compare, measure
@@ -259,6 +260,7 @@ def _snapshot(
         "agreement": done["rating"].agreement,
         "versions": {
             "mriqc-snapshot": version("mriqc-snapshot"),
+            "code": source_digest(),
             "dictionary": dictionary_digest(),
             "rules": rules_digest(),
             "index": index.digest if index is not None else None,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import json
 import logging
 import os
 import signal
@@ -33,6 +31,8 @@ from flows.options import (
     Store,
     Workers,
 )
+from flows.printing import print_json, say
+from flows.rebuilding import rebuild
 from flows.settings import Settings, load_settings
 
 EXIT_CODES: dict[type[errors.SnapshotError], int] = {
@@ -51,6 +51,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(index_app, name="index")
+app.command(epilog="Example: mriqc-snapshot rebuild 2026.11.23 --dataset mriqc-snapshot --store store")(
+    rebuild
+)
 console = Console()
 
 
@@ -108,10 +111,10 @@ def import_dumps(
             record_store,
             dumps,
             on_bytes=on_bytes,
-            on_problem=lambda dump, problem: _say(f"{dump.path or dump.name}: {problem}"),
+            on_problem=lambda dump, problem: say(f"{dump.path or dump.name}: {problem}"),
         )
     if as_json:
-        _print_json(dataclasses.asdict(report))
+        print_json(report)
     else:
         console.print(import_table(report))
     require_all_read(report)
@@ -134,7 +137,7 @@ def verify(
 ) -> None:
     """Check the store's digests, recount it against the Web-API window by window, and record deletions."""
     from curation.pull import verify as run_verify
-    from curation.store import RecordStore
+    from curation.store import existing_store
     from flows.progress import show_progress
 
     settings = load_settings(
@@ -150,7 +153,7 @@ def verify(
         report = asyncio.run(
             run_verify(
                 settings.api_url,
-                RecordStore(_existing_store(settings.store)),
+                existing_store(settings.store),
                 resources=settings.resources,
                 politeness=settings.politeness,
                 limits=settings.limits,
@@ -175,7 +178,7 @@ def curate(
     from curation.curate import curate as run_curate
     from curation.index.index import existing_index
     from curation.pseudonyms import KEY_VARIABLE, Pseudonyms
-    from curation.store import RecordStore
+    from curation.store import existing_store
 
     _plain_logs()
     settings = load_settings(
@@ -183,11 +186,11 @@ def curate(
     )
     pseudonyms = Pseudonyms.from_environment()
     if pseudonyms is None:
-        _say(
+        say(
             f"{KEY_VARIABLE} is not set: names of raters and serial numbers are left empty, and repeated ratings are "
             "not told"
         )
-    record_store = RecordStore(_existing_store(settings.store))
+    record_store = existing_store(settings.store)
     if out.resolve().is_relative_to(settings.store.resolve()):
         raise errors.UsageError(f"{out}: inside the record store, which is private; choose another --out")
     with record_store.lock(), settings.engine() as engine:
@@ -198,10 +201,10 @@ def curate(
             index=existing_index(settings.index),
             accept_coverage=accept_coverage,
             engine=engine,
-            on_stage=_say,
+            on_stage=say,
         )
     _print_snapshot(report.snapshot, as_json)
-    _say(f"tables are in {out}")
+    say(f"tables are in {out}")
 
 
 @app.command(epilog="Example: mriqc-snapshot nightly --store store --dataset mriqc-snapshot")
@@ -236,12 +239,12 @@ def nightly(
     )
     report = _run_night(settings)
     if as_json:
-        _print_json({"commit": report.published.commit, **report.published.snapshot})
+        print_json({"commit": report.published.commit, **report.published.snapshot})
         return
     _print_pull(report.pulled, as_json)
     _print_snapshot(report.published.snapshot, as_json)
     commit = report.published.commit
-    _say(f"commit {commit[:10]} in {settings.dataset}" if commit else "nothing new, no commit")
+    say(f"commit {commit[:10]} in {settings.dataset}" if commit else "nothing new, no commit")
 
 
 @app.command(epilog="Example: mriqc-snapshot serve-demo --port 8080 --load T1w.jsonl.gz --token secret")
@@ -270,7 +273,7 @@ def serve_demo(
         token=token,
         mongo_uri=mongo_uri,
         empty=empty,
-        say=_say,
+        say=say,
     )
 
 
@@ -321,30 +324,11 @@ def _several(values: list[str] | None, more: list[str] | None) -> tuple[str, ...
     return (*values, *(more or [])) if values else None
 
 
-def _existing_store(path: Path) -> Path:
-    if not (path / "store.json").exists():
-        raise errors.UsageError(
-            f"{path}: no record store (no store.json); `mriqc-snapshot pull` and `import` make one"
-        )
-    return path
-
-
-def _say(text: str) -> None:
-    """Words for a person; what a program reads goes to standard output."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n")
-
-
 def _print_pull(report: Any, as_json: bool) -> None:
-    from dataclasses import asdict
-
     from flows.views import pull_table
 
     if as_json:
-        _print_json(asdict(report))
+        print_json(report)
     else:
         console.print(pull_table(report))
 
@@ -353,7 +337,7 @@ def _print_snapshot(snapshot: dict[str, Any], as_json: bool) -> None:
     from flows.views import snapshot_tables
 
     if as_json:
-        _print_json(snapshot)
+        print_json(snapshot)
     else:
         console.print(*snapshot_tables(snapshot), sep="")
 
@@ -367,10 +351,10 @@ def main() -> NoReturn:
         app()
     except OSError as error:
         # A disk that is full or read-only, a folder that is a file: the message names it.
-        _say(f"mriqc-snapshot: {error}; nothing that was sealed or committed is lost")
+        say(f"mriqc-snapshot: {error}; nothing that was sealed or committed is lost")
         sys.exit(1)
     except errors.SnapshotError as error:
-        _say(f"mriqc-snapshot: {error}")
+        say(f"mriqc-snapshot: {error}")
         sys.exit(next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1))
     sys.exit(0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from curation import errors
+from flows.printing import print_json
 from flows.settings import load_settings
 
 index_app = typer.Typer(
@@ -87,7 +87,7 @@ def show(index: IndexPath = None, as_json: AsJson = False) -> None:
 
     found = Index(_existing(index))
     if as_json:
-        _print_json(
+        print_json(
             {
                 "sources": [asdict(one) for one in found.sources],
                 "datasets": [_row(one) for one in found.datasets],
@@ -134,7 +134,7 @@ def _existing(index: Path | None) -> Path:
 def _print_report(index: Any, report: Any, as_json: bool) -> None:
     """What was read; an error at the end if a source failed, whose name and reason it has."""
     if as_json:
-        _print_json(asdict(report) | {"datasets": [_row(one) for one in index.datasets]})
+        print_json(asdict(report) | {"datasets": [_row(one) for one in index.datasets]})
     else:
         read, same = len(report.read), len(report.unchanged)
         console.print(f"{read:,} source(s) read, {same:,} with nothing new, {len(report.failed):,} failed")
@@ -145,7 +145,3 @@ def _print_report(index: Any, report: Any, as_json: bool) -> None:
 def _say(address: str) -> None:
     if sys.stderr.isatty():
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"read {address}", markup=False)
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, sort_keys=True, default=str) + "\n")

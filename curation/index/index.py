@@ -1,11 +1,13 @@
 """The index on disk: a folder with a file a dataset, and what is known of every source.
 
 ``index.json`` is written last, so that a run that is killed leaves the index as it was; files that it does not name are
-remains of such a run and are removed by the next.
+remains of such a run and are removed by the next. What a night published with is kept for good, so that it can be made
+again: ``history/`` has a list of datasets and files for each, named by its digest.
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -21,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import zstandard
 from filelock import FileLock, Timeout
 
 from curation.errors import LockedError, StoreCorrupted, UsageError
@@ -80,6 +83,7 @@ class Source:
     failure: str | None = None
 
 
+_KEPT_FIELDS = ("source", "dataset", "file", "sha256", "images", "checksums")
 SIDECARS_AT_ONCE = 5_000
 """Distinct sidecars whose metadata are in memory at a time, and those of one dataset more."""
 
@@ -198,12 +202,52 @@ class Index:
         }
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / "index.json", to_json(content))
-        known = {f"{dataset.file}.parquet" for dataset in self.datasets}
+        known = {f"{dataset.file}.parquet" for dataset in self.datasets} | self._kept()
         for folder in ("images", "sidecars"):
             for file in (self.path / folder).glob("*.parquet"):
                 # A night that opened the index before may still read them.
                 if file.name not in known and time.time() - file.stat().st_mtime > KEPT_SECONDS:
                     file.unlink()
+
+    def keep(self) -> None:
+        """Keep what the index says of images now: no update will remove it, and :meth:`at` finds it."""
+        path = self._history(self.digest)
+        if not path.exists():
+            sources = [{"address": source.address, "kind": source.kind} for source in self.sources]
+            datasets = [{name: getattr(one, name) for name in _KEPT_FIELDS} for one in self.datasets]
+            content = {"format": FORMAT, "sources": sources, "datasets": datasets}
+            write_atomically(path, zstandard.compress(to_json(content)))
+
+    def at(self, digest: str) -> Index:
+        """The index as it was when :attr:`digest` was this.
+
+        Raises:
+            UsageError: no night was published with such an index, as far as this one knows.
+            StoreCorrupted: what was kept of it is damaged.
+        """
+        if digest == self.digest:
+            return self
+        path = self._history(digest)
+        if not path.exists():
+            raise UsageError(
+                f"{self.path}: knows nothing of itself with the digest {digest[:12]}...; name the index that the night "
+                "was made with"
+            )
+        content = _read_history(path)
+        then = copy.copy(self)
+        then.sources = [Source(**row) for row in content["sources"]]
+        then.datasets = [Dataset(**row) for row in content["datasets"]]
+        if then.digest != digest:
+            raise StoreCorrupted(f"{path}: is not what its name says; restore it from a backup")
+        return then
+
+    def _history(self, digest: str) -> Path:
+        return self.path / "history" / f"{digest}.json.zst"
+
+    def _kept(self) -> set[str]:
+        """Names of the files that :meth:`keep` kept."""
+        paths = sorted((self.path / "history").glob("[!.]*.json.zst"))
+        return {f"{row['file']}.parquet" for path in paths for row in _read_history(path)["datasets"]}
 
     def md5s(self) -> tuple[pa.Array, np.ndarray]:
         """The checksums of all copies, 16 bytes each, dataset after dataset; and where each begins, and the end.
@@ -292,6 +336,13 @@ def binary_md5s(checksums: pa.ChunkedArray) -> pa.Array:
     return pa.Array.from_buffers(
         pa.binary(16), len(texts), [None, pa.py_buffer(bytes.fromhex(digits.decode("ascii")))]
     )
+
+
+def _read_history(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(zstandard.decompress(path.read_bytes()))
+    except (zstandard.ZstdError, ValueError) as error:
+        raise StoreCorrupted(f"{path}: is damaged ({error}); restore it from a backup") from error
 
 
 def _is_ours(file: Path) -> bool:

@@ -61,7 +61,12 @@ def environment(folder: Path, extra: Mapping[str, str] | None = None) -> dict[st
 
 
 def run(
-    command: Sequence[str], folder: Path, *, extra: Mapping[str, str] | None = None, keep: Sequence[int] = ()
+    command: Sequence[str],
+    folder: Path,
+    *,
+    extra: Mapping[str, str] | None = None,
+    keep: Sequence[int] = (),
+    told: str | None = None,
 ) -> str:
     """Run a command in ``folder`` and return what it printed.
 
@@ -70,6 +75,7 @@ def run(
         folder: where it runs.
         extra: variables of its environment.
         keep: file descriptors that stay open in it.
+        told: what it reads from standard input; that of this process without.
 
     Raises:
         DatasetError: it could not be started, or its exit code is not 0.
@@ -83,6 +89,7 @@ def run(
             encoding="utf-8",
             errors="surrogateescape",
             pass_fds=keep,
+            input=told,
         )
     except OSError as error:
         raise DatasetError(f"{command[0]}: cannot be started ({error}); is git installed?") from error
@@ -95,6 +102,15 @@ def run(
 def git(folder: Path, *arguments: str, keep: Sequence[int] = ()) -> str:
     """Run git; see :func:`run`."""
     return run(["git", *arguments], folder, keep=keep)
+
+
+def git_bytes(folder: Path, *arguments: str) -> bytes:
+    """Run git, whose answer is no text; see :func:`run`."""
+    done = subprocess.run(["git", *arguments], cwd=folder, env=environment(folder), capture_output=True)
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip()[-2000:]
+        raise DatasetError(f"git {' '.join(arguments)} in {folder}: exit code {done.returncode}: {said}")
+    return done.stdout
 
 
 def datalad(

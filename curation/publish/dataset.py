@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
 import curation
-from curation.errors import DatasetError, LockedError
-from curation.publish.commands import datalad, git
+from curation.errors import DatasetError, LockedError, UsageError
+from curation.publish.commands import datalad, git, git_bytes, run
 from curation.store.files import write_atomically
 
 LAYOUT_PROCEDURE = "mriqc_snapshot_layout"
 _ANNEXED = ("audit", "csv", "parquet")
-PUBLISHED = (*_ANNEXED, "datapackage.json", "dictionary", "snapshot.json")
-"""What a night writes; nothing else in the dataset is touched."""
+PUBLISHED = (*_ANNEXED, "code", "datapackage.json", "dictionary", "snapshot.json")
+"""What a night writes."""
+RELEASED = ("SHA256SUMS", "croissant.json", "figures", "isatab")
+"""What speaks of a release alone: the next night that commits removes it."""
+EDITED = ("CHANGES.md", "CITATION.cff", "README.md")
+"""What releases write into, and persons may, too."""
 
 # Modes of git's trees: https://git-scm.com/docs/git-fast-import (filemodify)
 _LINK, _FILE = "120000", "100644"
@@ -35,18 +42,22 @@ class SnapshotDataset:
 
     Args:
         path: its folder; need not exist yet.
+
+    Attributes:
+        path: as given, without links in it.
+        private: a folder inside ``.git`` for what is not published.
     """
 
     def __init__(self, path: Path) -> None:
         # One dataset has one lock, however its path is spelt.
         self.path = path.resolve()
-        self._private = self.path / ".git" / "mriqc-snapshot"
-        self._marker = self._private / "in-progress"
+        self.private = self.path / ".git" / "mriqc-snapshot"
+        self._marker = self.private / "in-progress"
 
     @property
     def staging(self) -> Path:
         """A folder inside ``.git`` where files are made before they move into the dataset."""
-        return self._private / "staging"
+        return self.private / "staging"
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -78,7 +89,7 @@ class SnapshotDataset:
             raise DatasetError(
                 f"{self.path}: a git repository, but no DataLad dataset; choose another folder"
             )
-        self._private.mkdir(exist_ok=True)
+        self.private.mkdir(exist_ok=True)
         with self._writing() as descriptor:
             if self._marker.exists():
                 self._reset([descriptor])
@@ -119,7 +130,7 @@ class SnapshotDataset:
         for lock in [*self.path.glob(".git/*.lock"), *self.path.glob(".git/refs/**/*.lock")]:
             lock.unlink()
         git(self.path, "reset", "--hard", "--quiet", keep=keep)
-        git(self.path, "clean", "-f", "-d", "-x", "--quiet", "--", *PUBLISHED, keep=keep)
+        git(self.path, "clean", "-f", "-d", "-x", "--quiet", "--", *PUBLISHED, *RELEASED, keep=keep)
         self._marker.unlink()
 
     @contextmanager
@@ -143,11 +154,62 @@ class SnapshotDataset:
         finally:
             os.close(descriptor)
 
-    def published(self, name: str) -> bytes | None:
-        """The bytes of a file in the last commit that git itself holds; ``None`` if it is not there."""
-        if not git(self.path, "ls-tree", "HEAD", "--", name):
+    def published(self, name: str, commit: str = "HEAD") -> bytes | None:
+        """The bytes of a file in a commit that git itself holds; ``None`` if it is not there."""
+        if not self.committed(name, commit=commit):
             return None
-        return git(self.path, "show", f"HEAD:{name}").encode()
+        return git_bytes(self.path, "cat-file", "blob", f"{commit}:{name}")
+
+    def committed(self, *below: str, commit: str = "HEAD") -> list[str]:
+        """Names of the files in a commit, or of those of some files and folders."""
+        names = git(self.path, "ls-tree", "-r", "-z", "--name-only", commit, "--", *below)
+        return [name for name in names.split("\0") if name]
+
+    def releases(self) -> list[str]:
+        """Names of all annotated tags, those of the newest commits last."""
+        listed = git(
+            self.path,
+            "for-each-ref",
+            "--sort=creatordate",
+            "--format=%(objecttype) %(refname:short)",
+            "refs/tags",
+        )
+        return [line.partition(" ")[2] for line in listed.splitlines() if line.startswith("tag ")]
+
+    def find(self, version: str) -> str:
+        """The commit of a version.
+
+        Args:
+            version: a tag, a branch or a commit.
+
+        Raises:
+            UsageError: there is no such version.
+        """
+        if not (self.path / ".git").exists():
+            raise UsageError(f"{self.path}: no dataset; name its folder with --dataset")
+        try:
+            return git(
+                self.path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{version}^{{commit}}"
+            ).strip()
+        except DatasetError as error:
+            near = get_close_matches(version, self.releases(), 3) or self.releases()[-3:]
+            raise UsageError(
+                f"{version}: no version of {self.path}; "
+                + (f"is one of {', '.join(near)} meant?" if near else "it has no release yet")
+            ) from error
+
+    def open(self, name: str, commit: str = "HEAD") -> BinaryIO | None:
+        """A file of a commit, to read; ``None`` if it is annexed and its content is not here.
+
+        Raises:
+            DatasetError: there is no such file in the commit, or git-annex failed.
+        """
+        blob = git_bytes(self.path, "cat-file", "blob", f"{commit}:{name}")
+        if name.split("/")[0] not in _ANNEXED:
+            return io.BytesIO(blob)
+        key = os.fsdecode(blob).rpartition("/")[2]
+        answer = run(["git", "annex", "contentlocation", "--batch"], self.path, told=f"{key}\n").strip()
+        return (self.path / answer).open("rb") if answer else None
 
     def dataset_id(self) -> str:
         """The dataset's DataLad id."""
@@ -157,13 +219,16 @@ class SnapshotDataset:
         """Set a configuration value of this clone."""
         git(self.path, "config", name, value)
 
-    def commit(self, names: Sequence[str], message: str, author_date: datetime | None) -> str:
+    def commit(
+        self, names: Sequence[str], message: str, author_date: datetime | None, removed: Sequence[str] = ()
+    ) -> str:
         """Move finished files from the staging folder into the dataset and commit them.
 
         Args:
             names: files below :attr:`staging`, in the order they move.
             message: the commit message.
             author_date: ``None`` is the moment of the commit; git takes none before 1970, and a later one has no sense.
+            removed: committed files that are no more.
 
         Returns:
             The commit.
@@ -177,6 +242,8 @@ class SnapshotDataset:
                 target = self.path / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(self.staging / name, target)
+            for name in removed:
+                (self.path / name).unlink()
             dates = {}
             if author_date is not None:
                 seconds = min(max(0, int(author_date.timestamp())), int(time.time()))
@@ -188,7 +255,7 @@ class SnapshotDataset:
                 str(self.path),
                 "-m",
                 message,
-                *PUBLISHED,
+                *sorted({name.split("/")[0] for name in [*names, *removed]}),
                 extra=dates,
                 keep=[descriptor],
             )

@@ -9,16 +9,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from curation.code import copy_code
 from curation.curate import stage
 from curation.engine import Engine
 from curation.index.index import Index
 from curation.pseudonyms import Pseudonyms
-from curation.publish.dataset import PUBLISHED, SnapshotDataset
+from curation.publish.dataset import PUBLISHED, RELEASED, SnapshotDataset
+from curation.publish.versions import after_release, of_night
 from curation.store import RecordStore
+from curation.store.files import to_json
 
 # `datalad rerun` fills {store} from datalad.run.substitutions.store: where the private record store is stays out of
 # the published history.
 COMMAND = "mriqc-snapshot curate --store {store} --out ."
+STORE_ID, STORE_RUN = "Record-Store", "Record-Store-Run"
+"""Lines of a night's commit message: the store that it was made from, and the last run that brought it something."""
 
 
 @dataclass(frozen=True)
@@ -77,20 +82,28 @@ def publish(
         engine=engine,
         on_stage=on_stage,
     )
-    text = (dataset.staging / "snapshot.json").read_bytes()
-    if text == published:
+    if report.snapshot == of_night(before):
         shutil.rmtree(dataset.staging)
         return PublishReport(None, report.snapshot, report.snapshot)
     on_stage("commit")
+    if index is not None:
+        index.keep()
     dataset.configure("datalad.run.substitutions.store", str(store.path.absolute()))
-    message = commit_message(report.snapshot, before, dataset.dataset_id())
+    snapshot = after_release(report.snapshot, before)
+    (dataset.staging / "snapshot.json").write_bytes(to_json(snapshot))
+    code = [f"code/{name}" for name in copy_code(dataset.staging / "code")]
+    gone = {*dataset.committed("code"), *dataset.committed(*RELEASED)}.difference(code)
+    message = commit_message(snapshot, before, dataset.dataset_id(), store)
     newest = report.newest_record
-    commit = dataset.commit(report.files, message, datetime.fromisoformat(newest) if newest else None)
-    return PublishReport(commit, report.snapshot, before)
+    date = datetime.fromisoformat(newest) if newest else None
+    commit = dataset.commit([*code, *report.files], message, date, sorted(gone))
+    return PublishReport(commit, snapshot, before)
 
 
-def commit_message(snapshot: dict[str, Any], before: dict[str, Any], dataset_id: str) -> str:
-    """A commit message with counts, and the record that ``datalad run`` would have written."""
+def commit_message(
+    snapshot: dict[str, Any], before: dict[str, Any], dataset_id: str, store: RecordStore
+) -> str:
+    """A commit message with counts, from what it was made, and the record that ``datalad run`` would have written."""
     lines = []
     for resource, counts in snapshot["tables"].items():
         old = before.get("tables", {}).get(resource, {})
@@ -111,6 +124,7 @@ def commit_message(snapshot: dict[str, Any], before: dict[str, Any], dataset_id:
     return (
         f"[DATALAD RUNCMD] {received} records received ({received - earlier:+d})\n\n"
         + "\n".join(lines)
+        + f"\n\n{STORE_ID}: {store.id}\n{STORE_RUN}: {store.newest_change()}"
         + "\n\n=== Do not change lines below ===\n"
         + json.dumps(record, indent=1, sort_keys=True)
         + "\n^^^ Do not change lines above ^^^\n"

@@ -36,14 +36,17 @@ class RecordStore:
 
     Args:
         path: its folder; laid out when it does not exist or is empty.
+        through: number of the last run whose parts and deletions are seen; all are without. Such a store is to be read
+            only.
 
     Raises:
         UsageError: ``path`` is a folder of something else.
         StoreCorrupted: the store was written by another format.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, through: int | None = None) -> None:
         self.path = path
+        self.through = through
         self._numbers = itertools.count(1)
         marker = path / "store.json"
         if not marker.exists():
@@ -94,16 +97,31 @@ class RecordStore:
     def parts(self, resource: str) -> list[Part]:
         """The sealed parts of a resource, oldest run first, then by name."""
         manifests = sorted(self._parts_folder(resource).glob("[!.]*.json"))
-        return sorted((Part.open(path) for path in manifests), key=lambda part: (part.sequence, part.name))
+        found = sorted((Part.open(path) for path in manifests), key=lambda part: (part.sequence, part.name))
+        return [part for part in found if self._is_seen(part.sequence)]
 
     def deletions(self, resource: str) -> dict[str, int]:
         """Ids found deleted upstream, with the number of the (last) run that found it."""
         found: dict[str, int] = {}
         for path in sorted((self.path / resource / "deletions").glob("[!.]*.json")):
             content = _read_object(path)
-            for record_id in content["ids"]:
-                found[record_id] = max(content["sequence"], found.get(record_id, -1))
+            if self._is_seen(content["sequence"]):
+                for record_id in content["ids"]:
+                    found[record_id] = max(content["sequence"], found.get(record_id, -1))
         return found
+
+    def at(self, sequence: int) -> RecordStore:
+        """The store as it was when run ``sequence`` had ended."""
+        return RecordStore(self.path, sequence)
+
+    def _is_seen(self, sequence: int) -> bool:
+        return self.through is None or sequence <= self.through
+
+    def newest_change(self) -> int:
+        """The number of the last run that brought or buried a document; 0 for an empty store."""
+        numbers = [part.sequence for resource in RESOURCES for part in self.parts(resource)]
+        numbers += [sequence for resource in RESOURCES for sequence in self.deletions(resource).values()]
+        return max(numbers, default=0)
 
     def known(self, resource: str) -> Known:
         """What is known of a resource's ids now."""
@@ -142,6 +160,19 @@ class RecordStore:
         path = self.path / "runs" / f"{sequence:06d}.json"
         write_atomically(path, to_json(manifest))
         return path
+
+
+def existing_store(path: Path) -> RecordStore:
+    """The store in a folder.
+
+    Raises:
+        UsageError: there is none in it.
+    """
+    if not (path / "store.json").exists():
+        raise UsageError(
+            f"{path}: no record store (no store.json); `mriqc-snapshot pull` and `import` make one"
+        )
+    return RecordStore(path)
 
 
 def _not_ours(path: Path) -> Iterator[Path]:
