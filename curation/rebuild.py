@@ -26,7 +26,7 @@ from curation.pseudonyms import KEY_VARIABLE
 from curation.publish import SnapshotDataset
 from curation.publish.commands import git, git_bytes
 from curation.publish.publish import STORE_ID, STORE_RUN
-from curation.publish.versions import of_night
+from curation.publish.versions import REWRITTEN, of_night
 from curation.store import RecordStore
 from curation.store.files import to_json, write_atomically
 from curation.store.parts import file_sha256
@@ -221,10 +221,10 @@ def _first_difference(origin: Origin, dataset: SnapshotDataset, made: Path) -> s
             return f"{name}: is not made any more"
         if file_sha256(path) != facts["sha256"]:
             return _describe_difference(name, path, dataset.open(name, origin.commit))
-    if more := sorted(new["files"].keys() - origin.snapshot["files"].keys()):
+    if more := sorted(new["files"].keys() - {*origin.snapshot["files"], REWRITTEN}):
         return f"{more[0]}: was not made then"
-    keys = sorted({**new, **origin.snapshot})
-    differing = [key for key in keys if new.get(key) != origin.snapshot.get(key) and key != "versions"]
+    then, now = (one | {"versions": None} for one in (origin.snapshot, of_night(new)))
+    differing = [key for key in sorted({**now, **then}) if now.get(key) != then.get(key)]
     return f"snapshot.json: {differing[0]} is another" if differing else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import io
+import json
 import os
 import shutil
 import time
@@ -75,6 +76,17 @@ class SnapshotDataset:
                 f"{self.path}: another run works on this dataset; wait until it ends"
             ) from error
 
+    def require_there(self) -> None:
+        """Stop where there is no dataset.
+
+        Raises:
+            UsageError: the folder is missing, or is something else.
+        """
+        if not (self.path / ".datalad" / "config").exists():
+            raise UsageError(
+                f"{self.path}: no snapshot dataset; `mriqc-snapshot nightly` lays one out, --dataset names it"
+            )
+
     def prepare(self) -> None:
         """Lay the dataset out if it is not there, and put right what a killed run left.
 
@@ -93,6 +105,7 @@ class SnapshotDataset:
         with self._writing() as descriptor:
             if self._marker.exists():
                 self._reset([descriptor])
+            self._tag_release()
         if changes := self._changes():
             raise DatasetError(
                 f"{self.path}: {len(changes)} uncommitted change(s) that no run of this program made, the first is "
@@ -115,6 +128,16 @@ class SnapshotDataset:
         if self.path.exists():
             self.path.rmdir()
         unfinished.rename(self.path)
+
+    def _tag_release(self) -> None:
+        """Give a release its tag, if the last commit is one that was killed before it had."""
+        version = json.loads(self.published("snapshot.json") or b"{}").get("version")
+        if version is not None and version not in self.releases():
+            self.tag(version, git(self.path, "log", "-1", "--format=%B"))
+
+    def tag(self, version: str, message: str) -> None:
+        """Tag the last commit, annotated as DataLad and `git describe` want it."""
+        git(self.path, "tag", "--annotate", "--cleanup=verbatim", "-m", message, "--", version, "HEAD")
 
     def _changes(self) -> list[str]:
         """Changed files that are tracked, and files where ours belong that are not."""
@@ -165,6 +188,20 @@ class SnapshotDataset:
         names = git(self.path, "ls-tree", "-r", "-z", "--name-only", commit, "--", *below)
         return [name for name in names.split("\0") if name]
 
+    @property
+    def failure(self) -> str | None:
+        """Why the last night was not published, if its data broke a law or a gate."""
+        path = self.private / "failed.txt"
+        return path.read_text(encoding="utf-8") if path.exists() else None
+
+    def note_failure(self, reason: str | None) -> None:
+        """Remember why a night was not published, or that one is as it should be."""
+        path = self.private / "failed.txt"
+        if reason is not None:
+            write_atomically(path, reason.encode())
+        else:
+            path.unlink(missing_ok=True)
+
     def releases(self) -> list[str]:
         """Names of all annotated tags, those of the newest commits last."""
         listed = git(
@@ -204,12 +241,23 @@ class SnapshotDataset:
         Raises:
             DatasetError: there is no such file in the commit, or git-annex failed.
         """
-        blob = git_bytes(self.path, "cat-file", "blob", f"{commit}:{name}")
         if name.split("/")[0] not in _ANNEXED:
-            return io.BytesIO(blob)
-        key = os.fsdecode(blob).rpartition("/")[2]
+            return io.BytesIO(git_bytes(self.path, "cat-file", "blob", f"{commit}:{name}"))
+        key = self.key(name, commit)
         answer = run(["git", "annex", "contentlocation", "--batch"], self.path, told=f"{key}\n").strip()
         return (self.path / answer).open("rb") if answer else None
+
+    def key(self, name: str, commit: str = "HEAD") -> str:
+        """The git-annex key of an annexed file of a commit."""
+        return os.fsdecode(git_bytes(self.path, "cat-file", "blob", f"{commit}:{name}")).rpartition("/")[2]
+
+    def fetch(self, name: str, commit: str = "HEAD") -> None:
+        """Get the content of an annexed file of a commit from wherever git-annex knows it to be.
+
+        Raises:
+            DatasetError: nobody who has it can be reached.
+        """
+        git(self.path, "annex", "get", "--quiet", f"--key={self.key(name, commit)}")
 
     def dataset_id(self) -> str:
         """The dataset's DataLad id."""

@@ -12,6 +12,7 @@ from typing import Any
 from curation.code import copy_code
 from curation.curate import stage
 from curation.engine import Engine
+from curation.errors import LawBroken
 from curation.index.index import Index
 from curation.pseudonyms import Pseudonyms
 from curation.publish.dataset import PUBLISHED, RELEASED, SnapshotDataset
@@ -72,19 +73,24 @@ def publish(
         engine.require_outside(dataset.path)
     published = dataset.published("snapshot.json")
     before = json.loads(published) if published else {}
-    report = stage(
-        store,
-        dataset.staging,
-        pseudonyms=pseudonyms,
-        index=index,
-        before=before,
-        accept_coverage=accept_coverage,
-        engine=engine,
-        on_stage=on_stage,
-    )
-    if report.snapshot == of_night(before):
+    try:
+        report = stage(
+            store,
+            dataset.staging,
+            pseudonyms=pseudonyms,
+            index=index,
+            before=before,
+            accept_coverage=accept_coverage,
+            engine=engine,
+            on_stage=on_stage,
+        )
+    except LawBroken as error:
+        dataset.note_failure(str(error))
+        raise
+    dataset.note_failure(None)
+    if of_night(report.snapshot) == of_night(before):
         shutil.rmtree(dataset.staging)
-        return PublishReport(None, report.snapshot, report.snapshot)
+        return PublishReport(None, before, before)
     on_stage("commit")
     if index is not None:
         index.keep()

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# A release writes its version into it.
-_REWRITTEN = "datapackage.json"
+REWRITTEN = "datapackage.json"
+"""What a night describes and a release writes its version into."""
 
 
 def of_night(snapshot: Mapping[str, Any]) -> dict[str, Any]:
-    """What the night of a version made, without what a release added or an earlier one left."""
+    """What the night of a version made: without what a release added, rewrote, or left behind."""
     night = {key: value for key, value in snapshot.items() if key not in ("version", "last_release")}
-    if "version" in snapshot:
-        night["files"] = {**night["files"], _REWRITTEN: night["files"][_REWRITTEN]["night"]}
+    if "files" in night:
+        night["files"] = {name: facts for name, facts in night["files"].items() if name != REWRITTEN}
     return night
 
 
 def after_release(night: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """What a night made, and which release was the last."""
+    """What a night made, and which release was the last before it."""
     kept = {key: before[key] for key in ("last_release",) if key in before}
     return {**night, **kept}
