@@ -18,7 +18,7 @@ DISTRIBUTION = "mriqc-snapshot"
 
 @cache
 def source_digest() -> str:
-    """SHA-256 (hex) of all code and declarations of the library."""
+    """SHA-256 (hex) of all files of the library."""
     digest = hashlib.sha256()
     for name, path in sorted(_sources()):
         digest.update(f"\0{name}\0".encode() + path.read_bytes())
@@ -59,5 +59,5 @@ def _sources() -> Iterator[tuple[str, Path]]:
         for path in folder.rglob("*"):
             inside = path.relative_to(folder)
             # The procedure lays datasets out; only in an installed package it lies beside the code.
-            if path.suffix in (".py", ".yaml") and inside.parts[0] != "procedures":
+            if path.is_file() and path.suffix != ".pyc" and inside.parts[0] != "procedures":
                 yield f"{room}/{inside}", path
