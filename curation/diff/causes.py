@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.diff.cells import CHANGED, ChangedCells
+from curation.diff.evidence import Matches
 from curation.diff.reading import those_in
 from curation.diff.rows import Evidence, Pairs
 from curation.match.public import PUBLIC_COLUMNS
@@ -53,6 +56,13 @@ _FROM_LEDGER = {
     "public_url": "url",
     "public_doi": "doi",
 }
+
+
+class Marked(Protocol):
+    """Rows of a ledger."""
+
+    def marks(self, asked: pa.Array, /) -> np.ndarray:
+        """Of each key, what tells its rows from others."""
 
 
 @dataclass
@@ -147,7 +157,7 @@ class Attribution:
         sources = _sources(cells.column)
         if cells.column == "flags" and pairs.table in CURATED_TABLES:
             sources = tuple(name for name in self.done if name not in OF_OTHERS)
-            marks = [
+            marks: list[tuple[str, Callable[[str], Marked], Callable[[str], Marked], pa.Array]] = [
                 (SIDECAR, self.evidence.a.disagreements, self.evidence.b.disagreements, pairs.record_b),
                 (SIDECAR, self.evidence.a.matches, self.evidence.b.matches, pairs.checksums),
                 (REPAIRED, self.evidence.a.repairs, self.evidence.b.repairs, pairs.record_b),
@@ -160,9 +170,8 @@ class Attribution:
                 rows, why = self.done[name]
                 explained = rows[why > 0]
                 found[np.isin(cells.rows, explained)] = number(DERIVED, name)
-        if _sources(cells.column) or cells.column == "flags":
-            if "rules" in self.evidence.changed:
-                found[found == 0] = number(RULES)
+        if (_sources(cells.column) or cells.column == "flags") and "rules" in self.evidence.changed:
+            found[found == 0] = number(RULES)
         return found
 
     # --- what tells of other records and of public copies ----------------------------------------------------
@@ -271,11 +280,11 @@ def _pseudonyms(resource: str) -> frozenset[str]:
 
 
 def _expected(
-    column: str, matches: object, checksums: pa.Array, copies: np.ndarray, asked: bool
+    column: str, matches: Matches, checksums: pa.Array, copies: np.ndarray, asked: bool
 ) -> np.ndarray:
     """What a column of the public copy has to hold, as texts."""
     if column in _FROM_LEDGER:
-        return matches.chosen(_FROM_LEDGER[column], checksums)  # type: ignore[attr-defined,no-any-return]
+        return matches.chosen(_FROM_LEDGER[column], checksums)
     if not asked:
         return np.full(len(copies), None, dtype=object)
     if column == "public":
@@ -315,8 +324,6 @@ def same_subjects(rows: pa.Table, moved: pa.Table) -> np.ndarray:
 
 
 def _joined(table: pa.Table) -> pa.Array:
-    import pyarrow.compute as pc
-
     columns = [pc.fill_null(table.column(name).cast(pa.string()), "") for name in table.column_names]
     return pa.concat_arrays(
         pc.binary_join_element_wise(*columns, "\x1f").chunks or [pa.array([], pa.string())]

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -95,7 +94,7 @@ def explain_all(
         return []
     wanted = _wanted(drafts)
     ledgers = Ledgers(a, wanted), Ledgers(b, wanted)
-    passing = {
+    passing: dict[str, Passing] = {
         name: Passing(name, a, b, ledgers[0].records(name), ledgers[1].records(name)) for name in RESOURCES
     }
     evidence = Evidence(*ledgers, frozenset(changed_versions(a, b)), passing, Causes())

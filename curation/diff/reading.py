@@ -84,7 +84,7 @@ class TableFile:
             names: the columns.
             row: which; all without.
         """
-        with pq.ParquetFile(self._path, metadata=self._metadata, memory_map=True) as file:
+        with pq.ParquetFile(self._path, metadata=self._metadata) as file:
             if row is None:
                 return file.read(list(names), use_threads=False)
             for number in range(self._metadata.num_row_groups):
