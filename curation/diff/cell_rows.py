@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -115,6 +116,15 @@ class CellRows:
     def record_ids(self) -> pa.Array:
         """Records that the rows are made from in the second version."""
         return self._records(self.aligned.records_b, self.places_b)
+
+    def slice(self, start: int, count: int) -> CellRows:
+        """Some of them."""
+        some = slice(start, start + count)
+        names = ("places_a", "places_b", "kinds", "old", "new", "relative", "why")
+        picked: dict[str, Any] = {
+            name: None if (value := getattr(self, name)) is None else value[some] for name in names
+        }
+        return replace(self, **picked)
 
     def to_arrow(self) -> pa.Table:
         """As rows of :data:`CELLS`."""

@@ -92,13 +92,23 @@ def explain_all(
     """
     if not drafts:
         return []
-    wanted = _wanted(drafts)
+    evidence = evidence_of(a, b, _wanted(drafts))
+    return [explain(one, evidence, alone=alone) for one in drafts]
+
+
+def evidence_of(a: Version, b: Version, wanted: dict[str, Wanted]) -> Evidence:
+    """What ledgers and ``snapshot.json`` of two versions say.
+
+    Args:
+        a: the first version.
+        b: the second.
+        wanted: records and images that will be asked for, by resource; all resources have to be there.
+    """
     ledgers = Ledgers(a, wanted), Ledgers(b, wanted)
     passing: dict[str, Passing] = {
-        name: Passing(name, a, b, ledgers[0].records(name), ledgers[1].records(name)) for name in RESOURCES
+        name: Passing(name, a, b, ledgers[0].records(name), ledgers[1].records(name)) for name in wanted
     }
-    evidence = Evidence(*ledgers, frozenset(changed_versions(a, b)), passing, Causes())
-    return [explain(one, evidence, alone=alone) for one in drafts]
+    return Evidence(*ledgers, frozenset(changed_versions(a, b)), passing, Causes())
 
 
 def draft(a: Version, b: Version, name: str, scratch: Path) -> Draft:
@@ -117,10 +127,22 @@ def draft(a: Version, b: Version, name: str, scratch: Path) -> Draft:
         there = open_table(b if only_in == "b" else a, name, scratch)
         nothing = TableFile(_nothing_like(there, scratch / f"{name}-nothing.parquet"))
         files = (nothing, there) if only_in == "b" else (there, nothing)
+    return draft_of(name, *files, only_in)
+
+
+def draft_of(name: str, a: TableFile, b: TableFile, only_in: str | None = None) -> Draft:
+    """Compare two tables, without causes.
+
+    Args:
+        name: of both.
+        a: the first.
+        b: the second.
+        only_in: ``a`` or ``b`` where the other version has no such table.
+    """
     key = table_key(name)
-    (keys_a, records_a), (keys_b, records_b) = (_keys(file, key) for file in files)
+    (keys_a, records_a), (keys_b, records_b) = (_keys(file, key) for file in (a, b))
     aligned = Aligned(name, align(keys_a, keys_b), whole(records_a), whole(records_b))
-    return Draft(aligned, *files, only_in, tuple(_cells(*files, aligned)))
+    return Draft(aligned, a, b, only_in, tuple(_cells(a, b, aligned)))
 
 
 def _keys(file: TableFile, key: str) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:

@@ -32,7 +32,6 @@ _FRICTIONLESS = {
     "datetime": ARROW_TYPES["time"],
     "string": ARROW_TYPES["text"],
 }
-Only = tuple[str, str]
 
 
 def table_key(name: str) -> str:
@@ -77,22 +76,42 @@ class TableFile:
         groups = range(self._metadata.num_row_groups)
         return sum(self._metadata.row_group(n).column(place).total_uncompressed_size for n in groups)
 
-    def read(self, names: Sequence[str], row: int | None = None) -> pa.Table:
-        """Columns of all rows, or of one.
-
-        Args:
-            names: the columns.
-            row: which; all without.
-        """
+    def read(self, names: Sequence[str]) -> pa.Table:
+        """Columns of all rows."""
         with pq.ParquetFile(self._path, metadata=self._metadata) as file:
-            if row is None:
-                return file.read(list(names), use_threads=False)
+            return file.read(list(names), use_threads=False)
+
+    def find(self, column: str, value: str) -> int | None:
+        """The first row that holds a text in a column; ``None`` if none does."""
+        if column not in self.kinds:
+            return None
+        place = pc.index(self.read([column]).column(column).cast(pa.string()), value).as_py()
+        return None if place < 0 else place
+
+
+class OneRow(TableFile):
+    """A table of which only one row is looked at, or none.
+
+    Args:
+        file: the table.
+        row: which; ``None`` for none.
+    """
+
+    def __init__(self, file: TableFile, row: int | None) -> None:
+        self._path, self._metadata, self.kinds = file._path, file._metadata, file.kinds
+        self.rows = 0 if row is None else 1
+        self._row = row
+
+    def read(self, names: Sequence[str]) -> pa.Table:
+        """Columns of the row."""
+        row = self._row or 0
+        with pq.ParquetFile(self._path, metadata=self._metadata) as file:
             for number in range(self._metadata.num_row_groups):
                 count = self._metadata.row_group(number).num_rows
                 if row < count:
-                    return file.read_row_group(number, list(names), use_threads=False).slice(row, 1)
+                    return file.read_row_group(number, list(names), use_threads=False).slice(row, self.rows)
                 row -= count
-        raise IndexError(row)
+            return file.read(list(names)).slice(0, 0)
 
 
 def same_table(a: Version, b: Version, name: str) -> bool:
