@@ -61,6 +61,23 @@ class Creator:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A work that the dataset is made from or described by.
+
+    Attributes:
+        title: of the work.
+        where: the address of its DOI, or another one; empty if it has none.
+        doi: without what resolves it.
+        creators: its authors.
+    """
+
+    title: str
+    where: str
+    doi: str | None
+    creators: tuple[Creator, ...]
+
+
+@dataclass(frozen=True)
 class Citation:
     """What a citation file says.
 
@@ -73,7 +90,8 @@ class Citation:
         version: as text; ``None`` where it has none.
         released: the day of that version, ISO 8601.
         doi: without what resolves it.
-        references: DOI or address of each reference, with its title.
+        url: of the dataset's page or repository.
+        references: in order.
     """
 
     title: str
@@ -84,7 +102,8 @@ class Citation:
     version: str | None
     released: str | None
     doi: str | None
-    references: tuple[tuple[str, str], ...]
+    url: str | None
+    references: tuple[Reference, ...]
 
 
 def first_citation(version: Version, day: date) -> str:
@@ -150,7 +169,7 @@ def read_citation(text: str) -> Citation:
     for key in ("title", "message"):
         if not isinstance(content.get(key), str) or not content[key].strip():
             raise refuse(key, "a text")
-    for key in ("abstract", "doi"):
+    for key in ("abstract", "doi", "url", "repository"):
         if key in content and not isinstance(content[key], str):
             raise refuse(key, "a text")
     # Of several licences one may be chosen.
@@ -178,8 +197,24 @@ def read_citation(text: str) -> Citation:
         version=str(content["version"]) if "version" in content else None,
         released=str(content["date-released"]) if "date-released" in content else None,
         doi=bare_doi(content["doi"]) if "doi" in content else None,
+        url=content.get("url") or content.get("repository"),
         references=tuple(_reference(one) for one in references),
     )
+
+
+def plain_citation(citation: Citation, version: Version, day: date) -> str:
+    """A version as lists of references have it, in the style of the APA.
+
+    Args:
+        citation: of the dataset.
+        version: that is cited.
+        day: it was released.
+    """
+    names = [creator.cited for creator in citation.creators]
+    authors = names[0] if len(names) == 1 else f"{', '.join(names[:-1])}, & {names[-1]}"
+    authors += "" if authors.endswith(".") else "."
+    where = f" https://doi.org/{citation.doi}" if citation.doi else ""
+    return f"{authors} ({day.year}). {citation.title} (Version {version}) [Data set].{where}"
 
 
 def _creator(author: Any) -> Creator | None:
@@ -197,9 +232,12 @@ def _creator(author: Any) -> Creator | None:
     return Creator(family, given, orcid, affiliation) if family else None
 
 
-def _reference(one: Mapping[str, Any]) -> tuple[str, str]:
-    where = f"https://doi.org/{bare_doi(str(one['doi']))}" if "doi" in one else str(one.get("url", ""))
-    return where, str(one.get("title", ""))
+def _reference(one: Mapping[str, Any]) -> Reference:
+    doi = bare_doi(str(one["doi"])) if "doi" in one else None
+    where = f"https://doi.org/{doi}" if doi else str(one.get("url", ""))
+    authors = one.get("authors") or []
+    creators = [_creator(author) for author in authors if isinstance(authors, list)]
+    return Reference(str(one.get("title", where)), where, doi, tuple(filter(None, creators)))
 
 
 def _parse(text: str) -> tuple[yaml.MappingNode, dict[str, Any]]:
