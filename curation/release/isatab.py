@@ -26,8 +26,9 @@ _OBO = "http://purl.obolibrary.org/obo/"
 _HUMAN = ("Homo sapiens", _TAXA, f"{_OBO}NCBITaxon_9606")
 _BRAIN = ("brain", _ANATOMY, f"{_OBO}UBERON_0000955")
 _IMAGES = {"T1w": "T1-weighted images", "T2w": "T2-weighted images", "bold": "functional (BOLD) images"}
-_MEASURED: dict[str, str] = dict.fromkeys(IMAGE_RESOURCES, "image quality metrics") | {
-    "rating": "expert rating of image quality"
+_MEASURED = {
+    resource: "image quality metrics" if resource in _IMAGES else "expert rating of image quality"
+    for resource in ASSAYS
 }
 _TECHNOLOGY = "magnetic resonance imaging"
 
@@ -36,10 +37,10 @@ ACQUISITION, EXTRACTION, RATING, CURATION = "image acquisition", "MRIQC", "ratin
 _PROTOCOLS: tuple[tuple[str, str, str, str, str, tuple[str, str]], ...] = (
     (
         ACQUISITION,
-        "data acquisition",
+        "sample collection",
         "Images of human brains are acquired at many sites, on scanners and with sequences of the sites' own choice. "
-        "The tables have the acquisition parameters that came with them. Images are not part of the database; the MD5 of "
-        "each image's file tells which one a row is about.",
+        "The tables have the acquisition parameters that came with them. Images are not part of the database; the MD5 "
+        "of each image's file tells which one a row is about.",
         "",
         "Manufacturer;MagneticFieldStrength;RepetitionTime;EchoTime;FlipAngle",
         ("", ""),
@@ -224,18 +225,25 @@ def _study() -> _Rows:
 def _assay(resource: str, snapshot: Mapping[str, Any]) -> _Rows:
     """From a modality's images to its tables; ratings are of images of all modalities."""
     counts = snapshot["tables"][resource]
-    comments = [str(counts["received"]), str(counts["representatives"])]
-    labels = ["Comment[Records received]", "Comment[Rows]"]
-    if resource == "rating":
-        header = ["Sample Name", "Protocol REF", "Raw Data File", *labels, "Factor Value[modality]"]
-        rows = [
-            [images, RATING, "../csv/rating.csv", *comments, modality] for modality, images in _IMAGES.items()
-        ]
-        return [header, *rows]
-    header = [
-        "Sample Name", "Protocol REF", "Raw Data File", *labels, "Protocol REF", "Derived Data File",
-        "Factor Value[modality]",
-    ]  # fmt: skip
-    tables = f"../csv/{resource}.csv", f"../csv/{resource}_curated.csv"
-    row = [_IMAGES[resource], EXTRACTION, tables[0], *comments, CURATION, tables[1], resource]
-    return [header, row]
+    comments = {
+        "Comment[Records received]": str(counts["received"]),
+        "Comment[Rows]": str(counts["representatives"]),
+    }
+    rows = []
+    for modality in _IMAGES if resource == "rating" else [resource]:
+        row = {
+            "Sample Name": _IMAGES[modality],
+            "Protocol REF": RATING if resource == "rating" else EXTRACTION,
+            "Assay Name": f"{resource} of {modality}" if resource == "rating" else resource,
+            "Raw Data File": f"../csv/{resource}.csv",
+            **comments,
+        }
+        cells = list(row.items())
+        if resource != "rating":
+            cells += [
+                ("Protocol REF", CURATION),
+                ("Data Transformation Name", f"{resource}_curated"),
+                ("Derived Data File", f"../csv/{resource}_curated.csv"),
+            ]
+        rows.append([*cells, ("Factor Value[modality]", modality)])
+    return [[label for label, _ in rows[0]], *([value for _, value in row] for row in rows)]
