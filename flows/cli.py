@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from curation import errors
-from flows import comparing, rebuilding
+from flows import comparing, rebuilding, releasing
 from flows.importing import DumpFiles, DumpResource
 from flows.indexing import index_app
 from flows.options import (
@@ -51,6 +51,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(index_app, name="index")
+app.command("release", epilog=releasing.EPILOG)(releasing.release)
 app.command("rebuild", epilog=rebuilding.EPILOG)(rebuilding.rebuild)
 app.command("diff", epilog=comparing.EPILOG)(comparing.diff)
 console = Console()
