@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from curation.index.index import Index
 from curation.pseudonyms import Pseudonyms
 from curation.publish.dataset import PUBLISHED, SnapshotDataset
 from curation.store import RecordStore
+from curation.withdrawals import Outcome, Request
 
 # `datalad rerun` fills {store} from datalad.run.substitutions.store: where the private record store is stays out of
 # the published history.
@@ -29,11 +30,13 @@ class PublishReport:
         commit: the new commit; ``None`` when nothing changed.
         snapshot: what ``snapshot.json`` says now.
         before: what it said before; empty for a first night.
+        withdrawals: what became of each request to withdraw records.
     """
 
     commit: str | None
     snapshot: dict[str, Any]
     before: dict[str, Any]
+    withdrawals: list[Outcome] = field(default_factory=list)
 
 
 def publish(
@@ -42,6 +45,7 @@ def publish(
     pseudonyms: Pseudonyms,
     index: Index | None = None,
     *,
+    withdrawals: Sequence[Request] | None = None,
     accept_coverage: bool = False,
     engine: Engine | None = None,
     on_stage: Callable[[str], None] = lambda text: None,
@@ -55,6 +59,7 @@ def publish(
         dataset: what the tables are committed to.
         pseudonyms: what names of raters and serial numbers become.
         index: of public images; without, nothing is said of who is public.
+        withdrawals: requests to withdraw records; without (``None``) those in effect are as the store has them.
         accept_coverage: commit even if much less is covered than by the last commit.
         engine: where the work is done; threads of this process without.
         on_stage: told what begins.
@@ -72,6 +77,7 @@ def publish(
         dataset.staging,
         pseudonyms=pseudonyms,
         index=index,
+        withdrawals=withdrawals,
         before=before,
         accept_coverage=accept_coverage,
         engine=engine,
@@ -80,13 +86,13 @@ def publish(
     text = (dataset.staging / "snapshot.json").read_bytes()
     if text == published:
         shutil.rmtree(dataset.staging)
-        return PublishReport(None, report.snapshot, report.snapshot)
+        return PublishReport(None, report.snapshot, report.snapshot, report.withdrawals)
     on_stage("commit")
     dataset.configure("datalad.run.substitutions.store", str(store.path.absolute()))
     message = commit_message(report.snapshot, before, dataset.dataset_id())
     newest = report.newest_record
     commit = dataset.commit(report.files, message, datetime.fromisoformat(newest) if newest else None)
-    return PublishReport(commit, report.snapshot, before)
+    return PublishReport(commit, report.snapshot, before, report.withdrawals)
 
 
 def commit_message(snapshot: dict[str, Any], before: dict[str, Any], dataset_id: str) -> str:
