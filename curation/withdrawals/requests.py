@@ -31,7 +31,7 @@ DATABASE_BEGAN = datetime.date(2017, 6, 6)
 _FIRST_DAY = datetime.timedelta(hours=14)
 _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 # Plain names cannot be told from other words, but have no digits.
-_REFERENCE = re.compile(r"(?=.*[0-9])[A-Za-z0-9][A-Za-z0-9 ._:/#-]{0,63}")
+_REFERENCE = re.compile(r"(?=.*[0-9])[A-Za-z0-9#][A-Za-z0-9 ._:/#-]{0,63}")
 _PLACE = re.compile(r"\(at [^()]*\)\Z")
 _KEYS = ("checksum", "date", "reference")
 
