@@ -111,7 +111,8 @@ def decide(
             str(text): int(n) for text, n in records.loc[leaves, "md5sum"].str.lower().value_counts().items()
         }
         records = records[~leaves].reset_index(drop=True)
-        taken, faults = _add_checksums(records, keys)
+        taken = _Picked(keys, records)
+        faults = _faults(taken)
     _decide_fates(resource, records, faults)
     if resource != "rating":
         _rank(records, taken)
