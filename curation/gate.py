@@ -26,7 +26,7 @@ from schemas.validation import table_schema
 CHUNK_ROWS = 50_000
 EXAMPLES = 5
 LEAST_LOST, MOST_LOST = 100, 0.01
-"""A table may lose so many rows, or such a share of them: more than submitters withdraw in a night."""
+"""A table may lose so many rows, or such a share of them, beside those whose records are known to have left."""
 LEAST_FILLED, LEAST_KEPT = 100, 0.5
 """A column that held so many values may not fall below this share of how filled it was."""
 LEAST_BROKEN, MOST_BROKEN = 100, 0.01

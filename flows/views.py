@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
 
 from curation.pull import PullReport
-from curation.withdrawals import Outcome
+
+if TYPE_CHECKING:  # imports what curates, for which a pull need not wait
+    from curation.withdrawals import Outcome
 
 
 def pull_table(report: PullReport) -> Table:
