@@ -38,6 +38,7 @@ from curation.scrubbed import count_scrubbed
 from curation.store import Part, RecordStore
 from curation.tables import Encoded, Rows, TableWriter, encode, rows_of
 from curation.typed import READINGS
+from curation.withdrawals import Settled
 from schemas import table
 from schemas.dictionary import Resource
 from schemas.published import IMAGE_RESOURCES, PublishedTable, published_table, received_name
@@ -55,6 +56,8 @@ class Curated:
         tallies: what each rule of repair did.
         agreement: of ratings, how raters agree.
         public: of images, how many are public, by dataset and year.
+        left: of images, how many records left on request, by checksum.
+        stay: likewise, how many records stay of images that somebody asked to withdraw.
     """
 
     counts: dict[str, int]
@@ -64,6 +67,8 @@ class Curated:
     tallies: dict[str, Tally] = field(default_factory=dict)
     agreement: dict[str, Any] = field(default_factory=dict)
     public: dict[str, Any] = field(default_factory=dict)
+    left: dict[str, int] = field(default_factory=dict)
+    stay: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ class Making:
         engine: where chunks of tables are made.
         pseudonyms: what names of raters and serial numbers become; without, their columns are empty.
         index: of public images; ``None`` if there is none to ask.
+        withdrawals: requests to withdraw records, decided.
     """
 
     resource: Resource
@@ -87,6 +93,7 @@ class Making:
     engine: Engine
     pseudonyms: Pseudonyms | None
     index: Index | None
+    withdrawals: Settled
 
 
 def curate_resource(making: Making, store: RecordStore, images: Mapping[str, pa.Array]) -> Curated:
@@ -98,7 +105,7 @@ def curate_resource(making: Making, store: RecordStore, images: Mapping[str, pa.
         images: of ratings, the checksums of the image tables by name.
     """
     resource, parts = making.resource, store.parts(making.resource)
-    decision = _decide(resource, making.typed, parts, store.deletions(resource))
+    decision = _decide(making, parts, store.deletions(resource))
     # Counted in the sealed parts themselves, not in what was made of them.
     sealed = _distinct_ids(parts)
     require(decision.received == sealed, f"{resource}: {sealed} records sealed, {decision.received} typed")
@@ -109,6 +116,7 @@ def curate_resource(making: Making, store: RecordStore, images: Mapping[str, pa.
         None if times.isna().all() else int(times.max()),
         pa.array(checksums.to_numpy(object) if resource in IMAGE_RESOURCES else [], pa.string()),
     )
+    curated.left, curated.stay = decision.left, _staying(making, decision)
     making.ledgers.write("scrubbed", count_scrubbed(resource, making.typed, decision))
     if resource in IMAGE_RESOURCES:
         _write_images(making, decision, curated)
@@ -248,14 +256,25 @@ def _counts(resource: Resource, decision: Decision) -> dict[str, int]:
     }
 
 
-def _decide(
-    resource: Resource, typed: Sequence[Partition], parts: Sequence[Part], deletions: Mapping[str, int]
-) -> Decision:
+def _decide(making: Making, parts: Sequence[Part], deletions: Mapping[str, int]) -> Decision:
+    resource = making.resource
     checksum = table(resource).checksum.name
     names = [*(IMAGE_KEY_COLUMNS if resource in IMAGE_RESOURCES else KEY_COLUMNS), checksum]
     renamed = ["md5sum" if name == checksum else name for name in names]
-    keys = [path.read(names).rename_columns(renamed) for path in typed]
-    return decide(resource, keys, [part.sequence for part in parts], deletions)
+    keys = [path.read(names).rename_columns(renamed) for path in making.typed]
+    # Who rates an image has not submitted it: ratings are not theirs to withdraw.
+    leaving = making.withdrawals.leaving if resource in IMAGE_RESOURCES else {}
+    return decide(resource, keys, [part.sequence for part in parts], deletions, leaving)
+
+
+def _staying(making: Making, decision: Decision) -> dict[str, int]:
+    """How many records stay, by checksum, of images that somebody asked to withdraw."""
+    asked = [one.checksum for one in making.withdrawals.requests]
+    if not asked or making.resource not in IMAGE_RESOURCES:
+        return {}
+    checksums = decision.records["md5sum"].str.lower()
+    counted = checksums[checksums.isin(asked)].value_counts()
+    return {str(checksum): int(count) for checksum, count in counted.items()}
 
 
 def _distinct_ids(parts: Sequence[Part]) -> int:

@@ -46,10 +46,11 @@ from curation.pull.pages import Page
 from curation.pull.windows import Window
 from curation.store import RecordStore
 from curation.together import all_or_first_error, in_thread
+from curation.withdrawals import given_requests
 from flows.embedded import watch_embedded_server
 from flows.progress import PullProgress, current
 from flows.settings import Settings
-from flows.views import repair_counts
+from flows.views import WITHDRAWAL_COLUMNS, repair_counts, withdrawal_rows
 
 # What the client of Prefect's server raises when it is away.
 _PREFECT_AWAY = (httpx.HTTPError, PrefectException)
@@ -133,6 +134,7 @@ async def curate_and_commit(
                 dataset,
                 key,
                 existing_index(settings.index),
+                withdrawals=given_requests(settings.withdrawals),
                 accept_coverage=settings.accept_coverage,
                 engine=engine,
                 on_stage=logger.info,
@@ -216,6 +218,10 @@ def night_markdown(pulled: PullReport, published: PublishReport) -> str:
             f"| {counts['duplicates']} | {counts['quarantined']} | {counts['excluded']} | {len(pull.unretrievable)} |"
         )
     lines += _found_markdown(published.snapshot)
+    if published.withdrawals:
+        heads = " | ".join(WITHDRAWAL_COLUMNS)
+        lines += ["", f"| {heads} |", "|---|---|---|---|---|"]
+        lines += [f"| {' | '.join(row)} |" for row in withdrawal_rows(published.withdrawals)]
     traffic = pulled.traffic
     lines += ["", f"{traffic['requests']} requests, {traffic['retries']} retries, {traffic['bytes']} bytes"]
     return "\n".join(lines) + "\n"
@@ -247,6 +253,7 @@ def nightly(settings: Settings) -> NightReport:
     # Before Prefect's server starts, which takes its time.
     required_pseudonyms()
     existing_index(settings.index)
+    given_requests(settings.withdrawals)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_trace)
     watch_embedded_server()

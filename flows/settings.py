@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     index: Path | None = Field(
         None, description="Folder of the index of public images; none is asked without."
     )
+    withdrawals: Path | None = Field(
+        None, description="File of requests to withdraw records; those that the store knows stay without."
+    )
     resources: tuple[str, ...] = Field(RESOURCES, description="Resources to pull.")
     connections: PositiveInt = Field(4, description="Requests under way at once.")
     rate: float | None = Field(None, ge=0, description="Requests begun a second; 0 is no limit.")

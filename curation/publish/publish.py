@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from curation.publish.dataset import PUBLISHED, RELEASED, SnapshotDataset
 from curation.publish.versions import after_release, of_night
 from curation.store import RecordStore
 from curation.store.files import to_json
+from curation.withdrawals import Outcome, Request
 
 # `datalad rerun` fills {store} from datalad.run.substitutions.store: where the private record store is stays out of
 # the published history.
@@ -35,11 +36,13 @@ class PublishReport:
         commit: the new commit; ``None`` when nothing changed.
         snapshot: what ``snapshot.json`` says now.
         before: what it said before; empty for a first night.
+        withdrawals: what became of each request to withdraw records.
     """
 
     commit: str | None
     snapshot: dict[str, Any]
     before: dict[str, Any]
+    withdrawals: list[Outcome] = field(default_factory=list)
 
 
 def publish(
@@ -48,6 +51,7 @@ def publish(
     pseudonyms: Pseudonyms,
     index: Index | None = None,
     *,
+    withdrawals: Sequence[Request] | None = None,
     accept_coverage: bool = False,
     engine: Engine | None = None,
     on_stage: Callable[[str], None] = lambda text: None,
@@ -61,6 +65,7 @@ def publish(
         dataset: what the tables are committed to.
         pseudonyms: what names of raters and serial numbers become.
         index: of public images; without, nothing is said of who is public.
+        withdrawals: requests to withdraw records; without (``None``) those in effect are as the store has them.
         accept_coverage: commit even if much less is covered than by the last commit.
         engine: where the work is done; threads of this process without.
         on_stage: told what begins.
@@ -79,6 +84,7 @@ def publish(
             dataset.staging,
             pseudonyms=pseudonyms,
             index=index,
+            withdrawals=withdrawals,
             before=before,
             accept_coverage=accept_coverage,
             engine=engine,
@@ -90,7 +96,7 @@ def publish(
     dataset.note_failure(None)
     if of_night(report.snapshot) == of_night(before):
         shutil.rmtree(dataset.staging)
-        return PublishReport(None, before, before)
+        return PublishReport(None, before, before, report.withdrawals)
     on_stage("commit")
     if index is not None:
         index.keep()
@@ -103,7 +109,7 @@ def publish(
     newest = report.newest_record
     date = datetime.fromisoformat(newest) if newest else None
     commit = dataset.commit([*code, *report.files], message, date, sorted(gone))
-    return PublishReport(commit, snapshot, before)
+    return PublishReport(commit, snapshot, before, report.withdrawals)
 
 
 def commit_message(
