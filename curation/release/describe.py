@@ -36,7 +36,7 @@ class ReleaseFacts:
         day: of the release.
         lines: what the difference to the last release is, each an item of a list in ``CHANGES.md``.
         words: a maintainer's, in Markdown.
-        files: tracked files of the night's commit, as ``git ls-files`` has them.
+        files: tracked files of the night's commit, as ``git ls-files -z`` has them.
     """
 
     version: Version

@@ -149,7 +149,7 @@ def draw(counts: Growth, version: Version) -> bytes:
         for resource, panel in zip(RESOURCES, axes.flat, strict=True):
             _draw_panel(panel, resource, counts)
         figure.suptitle(f"Snapshot of the MRIQC Web-API, version {version}")
-        figure.supxlabel("month in which the service took the record")
+        figure.supxlabel("when the service took the record, by month (UTC)")
         content = io.BytesIO()
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
     return _with_text(content.getvalue(), _title(version), _description(counts))
@@ -170,7 +170,7 @@ def _draw_panel(panel: Axes, resource: str, counts: Growth) -> None:
             x, y, style, color=_COLOURS[kind], linewidth=1.8, label=f"{_name(kind, resource)}: {sums[-1]:,}"
         )
     panel.set_title(_TITLES[resource], loc="left", fontsize=10)
-    panel.set_ylabel("number, cumulated")
+    panel.set_ylabel("cumulative number")
     panel.set_ylim(bottom=0, top=None if any(counts.records[resource]) else 1)
     panel.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -202,7 +202,10 @@ def _description(counts: Growth) -> str:
         f"{counts.images[resource][-1]:,} {_name('images', resource)}."
         for resource in RESOURCES
     ]
-    return f"Four panels with two lines each, cumulated from {first} to {last}. " + " ".join(panels)
+    return (
+        f"Four panels with two lines each, cumulated from {first} to {last}. {' '.join(panels)} "
+        "Records that were withdrawn are not counted."
+    )
 
 
 def _with_text(svg: bytes, title: str, description: str) -> bytes:

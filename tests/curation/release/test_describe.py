@@ -47,7 +47,11 @@ def test_describing_it_again_changes_nothing(dataset: Path, facts: ReleaseFacts)
     written = describe_release(dataset, facts)
     assert describe_release(dataset, facts) == written
     put(dataset, written)
-    assert describe_release(dataset, facts) == written
+    assert describe_release(dataset, replace(facts, files=[*facts.files, *written])) == written
+    put(dataset, describe_deposit(branch(dataset), facts.version, DOI))
+    again = describe_release(dataset, facts)
+    assert json.loads(again["snapshot.json"])["last_release"]["doi"] == DOI
+    assert again["CITATION.cff"] == (dataset / "CITATION.cff").read_bytes()
 
 
 def test_the_version_is_everywhere_and_tables_are_left_alone(dataset: Path, facts: ReleaseFacts) -> None:

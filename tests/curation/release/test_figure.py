@@ -71,7 +71,7 @@ def test_it_says_what_it_shows() -> None:
 
 
 def test_bytes_do_not_depend_on_settings_or_the_clock(tmp_path: Path) -> None:
-    (tmp_path / "matplotlibrc").write_text("font.size: 20\nlines.linewidth: 9\nsvg.fonttype: none\n")
+    (tmp_path / "matplotlibrc").write_text("axes.facecolor: red\nsvg.fonttype: none\n")
     program = (
         "import sys; from curation.release import Version; from curation.release.figure import Growth, draw; "
         f"sys.stdout.buffer.write(draw({SMALL!r}, Version(2026, 11, 23)))"

@@ -43,7 +43,7 @@ def test_numbers_of_a_day_sort_as_numbers() -> None:
         ("2026.1.5", "'2026.01.05'"),
         ("2026.11.23.0", "'2026.11.23'"),
         ("2026.11.23.01", "'2026.11.23.1'"),
-        ("26.11.23", "'0026.11.23'"),
+        ("26.11.23", "not a version; expected YYYY.MM.DD"),
         ("2026-11-23", "not a version; expected YYYY.MM.DD"),
         ("v2026.11.23", "not a version"),
         ("2026.11.23 ", "not a version"),
