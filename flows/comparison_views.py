@@ -125,7 +125,8 @@ def life_lines(found: Life) -> Iterator[RenderableType]:
     yield Text(f"The life of {found.asked}", style=_HEAD)
     for stage in found.stages:
         newest = f"  newest record {stage.newest_record}" if stage.newest_record else ""
-        yield Text.assemble("\n", (stage.version, _HEAD), (f"  commit {stage.commit[:10]}{newest}", "dim"))
+        commit = "" if stage.commit.startswith(stage.version) else f"  commit {stage.commit[:10]}"
+        yield Text.assemble("\n", (stage.version, _HEAD), (f"{commit}{newest}", "dim"))
         if not stage.fates:
             yield Padding(Text("no record in the ledgers"), (0, 0, 0, 2))
         for fate in stage.fates:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -56,13 +55,6 @@ _FROM_LEDGER = {
     "public_url": "url",
     "public_doi": "doi",
 }
-
-
-class Marked(Protocol):
-    """Rows of a ledger."""
-
-    def marks(self, asked: pa.Array, /) -> np.ndarray:
-        """Of each key, what tells its rows from others."""
 
 
 @dataclass
@@ -123,7 +115,7 @@ class Attribution:
         found = np.zeros(len(pairs.keys), dtype="int64")
         if pairs.table not in CURATED_TABLES:
             return found
-        a, b = self.evidence.a.repairs(pairs.resource), self.evidence.b.repairs(pairs.resource)
+        a, b = self.evidence.a.repairs[pairs.resource], self.evidence.b.repairs[pairs.resource]
         had, old, old_rules = a.of(cells.column, pairs.record_a)
         has, new, rules = b.of(cells.column, pairs.record_b)
         differs = (had != has) | (old != new) | (old_rules != rules)
@@ -157,14 +149,16 @@ class Attribution:
         sources = _sources(cells.column)
         if cells.column == "flags" and pairs.table in CURATED_TABLES:
             sources = tuple(name for name in self.done if name not in OF_OTHERS)
-            marks: list[tuple[str, Callable[[str], Marked], Callable[[str], Marked], pa.Array]] = [
-                (SIDECAR, self.evidence.a.disagreements, self.evidence.b.disagreements, pairs.record_b),
-                (SIDECAR, self.evidence.a.matches, self.evidence.b.matches, pairs.checksums),
-                (REPAIRED, self.evidence.a.repairs, self.evidence.b.repairs, pairs.record_b),
-            ]
-            for cause, a, b, asked in marks:
-                differs = a(pairs.resource).marks(asked) != b(pairs.resource).marks(asked)
-                found[differs] = number(cause)
+            for cause, name, asked in (
+                (SIDECAR, "disagreements", pairs.record_b),
+                (SIDECAR, "matches", pairs.checksums),
+                (REPAIRED, "repairs", pairs.record_b),
+            ):
+                of_a, of_b = (
+                    getattr(one, name)[pairs.resource].marks(asked)
+                    for one in (self.evidence.a, self.evidence.b)
+                )
+                found[of_a != of_b] = number(cause)
         for name in sources:
             if name in self.done:
                 rows, why = self.done[name]
@@ -201,14 +195,14 @@ class Attribution:
 
     def _counts(self, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
         """How many sound records each image has now, and whether they are not those that it had."""
-        a = self.evidence.a.records(pairs.resource).of_images(pairs.checksums)
-        b = self.evidence.b.records(pairs.resource).of_images(pairs.checksums)
+        a = self.evidence.a.records[pairs.resource].of_images(pairs.checksums)
+        b = self.evidence.b.records[pairs.resource].of_images(pairs.checksums)
         return b["count"].to_numpy(), (a["mark"] != b["mark"]).to_numpy(copy=True)
 
     def _public(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
         """Columns of the public copy: the ledgers of matches differ, and say what the cells hold."""
         found, number = np.zeros(len(pairs.keys), dtype="int64"), self.evidence.causes.number
-        a, b = self.evidence.a.matches(pairs.resource), self.evidence.b.matches(pairs.resource)
+        a, b = self.evidence.a.matches[pairs.resource], self.evidence.b.matches[pairs.resource]
         copies_a, copies_b = a.copies(pairs.checksums), b.copies(pairs.checksums)
         differs = (a.marks(pairs.checksums) != b.marks(pairs.checksums)) | ((copies_a > 0) != (copies_b > 0))
         asked_a, asked_b = (
@@ -230,7 +224,7 @@ class Attribution:
         if cells.column == "image_table":
             for resource in IMAGE_RESOURCES:
                 a, b = (
-                    one.records(resource).of_images(pairs.checksums)["count"]
+                    one.records[resource].of_images(pairs.checksums)["count"]
                     for one in (self.evidence.a, self.evidence.b)
                 )
                 differs = ((a > 0) != (b > 0)).to_numpy()
