@@ -78,7 +78,9 @@ def _overview(found: Difference) -> Table:
         table.add_column(name, justify="right")
     for one in found.tables:
         numbers = (*one.rows, one.added, one.removed, one.changed, one.unexplained)
-        table.add_row(one.name, *(f"{number:,}" for number in numbers), style=_BAD if one.unexplained else "")
+        table.add_row(
+            Text(one.name), *(f"{number:,}" for number in numbers), style=_BAD if one.unexplained else ""
+        )
     return table
 
 
@@ -114,7 +116,7 @@ def _columns(found: TableDifference) -> Table:
             "" if value is None else words.share(value) for value in (one.median_change, one.largest_change)
         )
         name = f"{one.name} (emptied)" if one.emptied else one.name
-        table.add_row(name, *(f"{number:,}" if number else "" for number in numbers), *moved)
+        table.add_row(Text(name), *(f"{number:,}" if number else "" for number in numbers), *moved)
     if len(found.columns) > MOST_COLUMNS:
         table.caption = f"and {len(found.columns) - MOST_COLUMNS:,} more columns: --html or --json"
     return table

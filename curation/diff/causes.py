@@ -184,6 +184,8 @@ class Attribution:
         counts, differs = self._counts(pairs)
         if cells.column == "n_records":
             differs &= counts == _numbers(cells.new)
+        elif cells.column == "n_versions":
+            differs &= counts >= _numbers(cells.new)
         found[differs] = number(OF_IMAGE)
         if cells.column == "iqm_spread":
             if "numpy" in self.evidence.changed:
@@ -222,21 +224,37 @@ class Attribution:
     def _of_ratings(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
         found, number = pairs.base.copy(), self.evidence.causes.number
         if cells.column == "image_table":
-            for resource in IMAGE_RESOURCES:
-                a, b = (
-                    one.records[resource].of_images(pairs.checksums)["count"]
-                    for one in (self.evidence.a, self.evidence.b)
-                )
-                differs = ((a > 0) != (b > 0)).to_numpy()
-                found[(found == 0) & differs] = number(f"the image came to or left {resource}")
-            return found
+            return self._image_tables(cells, pairs, found)
         counts, differs = self._counts(pairs)
         if cells.column == "n_ratings_of_image":
             differs &= counts == _numbers(cells.new)
-        elif "pseudonyms" in self.evidence.changed:
-            found[found == 0] = number(PSEUDONYMS)
+        else:
+            differs &= self._are_of_image(cells.new, pairs)
+            if "pseudonyms" in self.evidence.changed:
+                found[found == 0] = number(PSEUDONYMS)
         found[(found == 0) & differs] = number(_RATINGS)
         return found
+
+    def _image_tables(self, cells: ChangedCells, pairs: Pairs, found: np.ndarray) -> np.ndarray:
+        """Where an image came to a table or left it, and the cell names those that have it."""
+        expected = np.full(len(found), "", dtype=object)
+        moved = np.zeros(len(found), dtype="int64")
+        for resource in IMAGE_RESOURCES:
+            a, b = (
+                one.records[resource].of_images(pairs.checksums)["count"].to_numpy() > 0
+                for one in (self.evidence.a, self.evidence.b)
+            )
+            moved[a != b] = self.evidence.causes.number(f"the image came to or left {resource}")
+            expected[b] += f" {resource}"
+        holds = _same_texts(np.array([text.strip() or None for text in expected], dtype=object), cells.new)
+        return np.where((found == 0) & holds, moved, found)
+
+    def _are_of_image(self, ids: pa.Array, pairs: Pairs) -> np.ndarray:
+        """Where ids are those of ratings of the same image, or there is none."""
+        records = self.evidence.b.records[pairs.resource]
+        theirs = records.texts("md5sum", records.places(ids))
+        ours = np.asarray(pairs.checksums.to_numpy(zero_copy_only=False), dtype=object)
+        return (theirs == ours) | ids.is_null().to_numpy(zero_copy_only=False)
 
     # --- what changed with code and dictionary ---------------------------------------------------------------
 

@@ -203,7 +203,9 @@ def _distances(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray
         moved = np.abs(new - old)
         larger = np.maximum(np.abs(old), np.abs(new))
         finite = np.isfinite(old) & np.isfinite(new)
-        close = finite & ((moved <= NEAR_SHARE * larger) | (moved <= NEAR_ULPS * np.spacing(larger)))
+        # Above the largest double there is none, and no unit of it.
+        units = np.nan_to_num(np.spacing(larger), nan=0.0, posinf=0.0)
+        close = finite & ((moved <= NEAR_SHARE * larger) | (moved <= NEAR_ULPS * units))
         relative = moved / np.abs(old)
     relative[~np.isfinite(relative)] = np.nan
     return close, relative
