@@ -16,7 +16,8 @@ from curation.errors import LawBroken
 from curation.index.index import Index
 from curation.pseudonyms import Pseudonyms
 from curation.publish.dataset import PUBLISHED, RELEASED, SnapshotDataset
-from curation.publish.versions import after_release, of_night
+from curation.publish.versions import of_night
+from curation.release.snapshot import snapshot_of_night
 from curation.store import RecordStore
 from curation.store.files import to_json
 from curation.withdrawals import Outcome, Request
@@ -101,7 +102,7 @@ def publish(
     if index is not None:
         index.keep()
     dataset.configure("datalad.run.substitutions.store", str(store.path.absolute()))
-    snapshot = after_release(report.snapshot, before)
+    snapshot = snapshot_of_night(report.snapshot, before)
     (dataset.staging / "snapshot.json").write_bytes(to_json(snapshot))
     code = [f"code/{name}" for name in copy_code(dataset.staging / "code")]
     gone = {*dataset.committed("code"), *dataset.committed(*RELEASED)}.difference(code)
