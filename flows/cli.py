@@ -34,6 +34,7 @@ from flows.options import (
 from flows.printing import print_json, say
 from flows.rebuilding import rebuild
 from flows.settings import Settings, load_settings
+from flows.sharing import retain, sibling_app
 
 EXIT_CODES: dict[type[errors.SnapshotError], int] = {
     errors.UsageError: 2,
@@ -53,6 +54,10 @@ app = typer.Typer(
 app.add_typer(index_app, name="index")
 app.command(epilog="Example: mriqc-snapshot rebuild 2026.11.23 --dataset mriqc-snapshot --store store")(
     rebuild
+)
+app.add_typer(sibling_app, name="sibling")
+app.command(epilog="Example: mriqc-snapshot retain --keep-nights 7 --dry-run --dataset mriqc-snapshot")(
+    retain
 )
 console = Console()
 
