@@ -157,9 +157,11 @@ async def push_to_sibling(dataset: SnapshotDataset, name: str) -> PushReport:
 
 
 @task(task_run_name="drop superseded nights", cache_policy=NO_CACHE, persist_result=False)
-async def drop_superseded(dataset: SnapshotDataset, keep_nights: int) -> RetentionReport:
-    """Drop the content of nights that are neither among the last nor released."""
-    report = await in_thread(partial(retain, dataset, keep_nights))
+async def drop_superseded(
+    dataset: SnapshotDataset, keep_nights: int, siblings: Sequence[str]
+) -> RetentionReport:
+    """Drop the content of nights that are neither among the last nor released, here and from siblings."""
+    report = await in_thread(partial(retain, dataset, keep_nights, siblings))
     get_run_logger().info("%d files of superseded nights dropped, %d bytes", report.keys, report.bytes)
     return report
 
@@ -185,9 +187,10 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
             pulled = await _pull(settings, store)
             published = await curate_and_commit(store, dataset, settings)
             pushed, failures = await _push(dataset, settings)
-            # A sibling that is away fills no disk.
-            keep = settings.keep_nights
-            retained = await drop_superseded(dataset, keep) if keep is not None else None
+            retained = None
+            if settings.keep_nights is not None:
+                reached = [report.sibling for report in pushed]
+                retained = await drop_superseded(dataset, settings.keep_nights, reached)
         await _keep_counts(pulled, published)
         if failures:
             raise SiblingFailed(

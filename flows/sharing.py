@@ -154,6 +154,10 @@ def retain(
             "--keep-nights", min=1, help="Nights whose content stays, beside releases.", show_default=False
         ),
     ] = None,
+    siblings: Annotated[
+        list[str] | None,
+        typer.Option("--sibling", help="Drop it from this sibling's storage, too.", show_default=False),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     dataset: Dataset = None,
     as_json: AsJson = False,
@@ -169,12 +173,14 @@ def retain(
         raise UsageError("--keep-nights, or the setting keep_nights, is missing: how many nights stay?")
     found = _existing(dataset)
     with found.lock():
-        report = run_retain(found, settings.keep_nights, dry_run=dry_run)
+        report = run_retain(found, settings.keep_nights, siblings or (), dry_run=dry_run)
     if as_json:
         print_json({**asdict(report), "dry_run": dry_run})
         return
     did = "would be dropped" if dry_run else "dropped"
     say(f"{report.keys:,} file(s), {report.bytes:,} bytes {did}; {report.kept:,} stay")
+    for name, keys in report.siblings.items():
+        say(f"{name}: {keys:,} file(s) {did}")
 
 
 def push_line(report: PushReport) -> str:
