@@ -35,6 +35,7 @@ from flows.options import (
 )
 from flows.printing import print_json, say
 from flows.settings import Settings, load_settings
+from flows.sharing import retain, sibling_app
 
 EXIT_CODES: dict[type[errors.SnapshotError], int] = {
     errors.UsageError: 2,
@@ -52,9 +53,13 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(index_app, name="index")
+app.add_typer(sibling_app, name="sibling")
 app.command("release", epilog=releasing.EPILOG)(releasing.release)
 app.command("rebuild", epilog=rebuilding.EPILOG)(rebuilding.rebuild)
 app.command("diff", epilog=comparing.EPILOG)(comparing.diff)
+app.command(epilog="Example: mriqc-snapshot retain --keep-nights 7 --dry-run --dataset mriqc-snapshot")(
+    retain
+)
 console = Console()
 
 

@@ -68,6 +68,10 @@ class Settings(BaseSettings):
     partitions: str | None = Field(
         None, description="Folder or URL (s3://...) of typed columns; beside the store's parts without."
     )
+    push: tuple[str, ...] = Field((), description="Siblings that a night pushes to.")
+    keep_nights: PositiveInt | None = Field(
+        None, description="Nights whose content stays in the annex, beside releases; all without."
+    )
     task_retries: int = Field(
         2, ge=0, description="Times Prefect runs a task again when the service is away."
     )
