@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from curation.code import copy_code
@@ -15,8 +16,9 @@ from curation.engine import Engine
 from curation.errors import LawBroken
 from curation.index.index import Index
 from curation.pseudonyms import Pseudonyms
-from curation.publish.dataset import PUBLISHED, RELEASED, SnapshotDataset
+from curation.publish.dataset import MADE_ANEW, PUBLISHED, RELEASED, SnapshotDataset
 from curation.publish.versions import after_release, of_night
+from curation.report import Before, write_report
 from curation.store import RecordStore
 from curation.store.files import to_json
 
@@ -91,19 +93,37 @@ def publish(
     if of_night(report.snapshot) == of_night(before):
         shutil.rmtree(dataset.staging)
         return PublishReport(None, before, before)
+    on_stage("report")
+    snapshot = after_release(report.snapshot, before)
+    page = _write_page(dataset, snapshot, before)
     on_stage("commit")
     if index is not None:
         index.keep()
     dataset.configure("datalad.run.substitutions.store", str(store.path.absolute()))
-    snapshot = after_release(report.snapshot, before)
     (dataset.staging / "snapshot.json").write_bytes(to_json(snapshot))
     code = [f"code/{name}" for name in copy_code(dataset.staging / "code")]
-    gone = {*dataset.committed("code"), *dataset.committed(*RELEASED)}.difference(code)
+    gone = {*dataset.committed(*MADE_ANEW), *dataset.committed(*RELEASED)}.difference(code, page)
     message = commit_message(snapshot, before, dataset.dataset_id(), store)
     newest = report.newest_record
     date = datetime.fromisoformat(newest) if newest else None
-    commit = dataset.commit([*code, *report.files], message, date, sorted(gone))
+    commit = dataset.commit([*code, *page, *report.files], message, date, sorted(gone))
     return PublishReport(commit, snapshot, before)
+
+
+def _write_page(dataset: SnapshotDataset, snapshot: dict[str, Any], before: dict[str, Any]) -> list[str]:
+    """Write the page of the night, which is not among the files that a rebuild compares: it speaks of versions before.
+
+    Returns:
+        Names of its files.
+    """
+    released = before.get("last_release", {}).get("version")
+    release, night = None, None
+    if released in dataset.releases():
+        told = json.loads(dataset.published("snapshot.json", released) or b"{}")
+        release = Before(released, told, partial(dataset.open, commit=released))
+    if before and "version" not in before:
+        night = Before("the night before", before, dataset.open)
+    return write_report(dataset.staging, snapshot, release=release, night=night)
 
 
 def commit_message(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +12,9 @@ from xml.sax.saxutils import escape
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pv
 
 from curation.errors import UsageError
+from curation.ledger_reading import count_ledger
 from curation.release.version import Version
 from schemas import RESOURCES
 
@@ -29,7 +29,6 @@ _KINDS = {"records": "records received", "images": "distinct images"}
 # https://jfly.uni-koeln.de/color/
 _COLOURS = {"records": "#E69F00", "images": "#0072B2"}
 _SIZE = (8.0, 5.6)  # inches
-_BLOCK = 4 << 20  # bytes read at once
 
 
 @dataclass(frozen=True)
@@ -59,16 +58,15 @@ def growth(records: Path) -> Growth:
     received: Counter[tuple[str, int]] = Counter()
     images: Counter[tuple[str, int]] = Counter()
     rated: dict[str, int] = {}
+
+    def count(batches: Iterable[pa.RecordBatch]) -> None:
+        for counts in (received, images, rated):
+            counts.clear()
+        for batch in batches:
+            _count(batch, received, images, rated)
+
     try:
-        with pv.open_csv(
-            records,
-            read_options=pv.ReadOptions(block_size=_BLOCK),
-            convert_options=pv.ConvertOptions(
-                include_columns=list(_COLUMNS), column_types=dict.fromkeys(_COLUMNS, pa.string())
-            ),
-        ) as reader:
-            for batch in reader:
-                _count(batch, received, images, rated)
+        count_ledger(records, _COLUMNS, count)
     except (OSError, pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise UsageError(
             f"{records}: cannot be read ({error}); is its content there? See `datalad get`"
@@ -88,7 +86,7 @@ def _count(
     """Add the records of a batch. An image has one representative, its earliest record, so that no set of checksums
     is needed; images that were rated are few."""
     # A record that the service gave no time has none here, where its id has none either.
-    batch = batch.filter(pc.not_equal(batch["created"], ""))
+    batch = batch.filter(pc.is_valid(batch["created"]))
     month = pc.utf8_slice_codeunits(batch["created"], 0, 7)
     table = pa.table({"resource": batch["resource"], "month": month, "fate": batch["fate"]})
     for row in table.group_by(["resource", "month", "fate"]).aggregate([([], "count_all")]).to_pylist():
@@ -118,7 +116,7 @@ def _cumulated(counts: Counter[tuple[str, int]], months: tuple[int, ...]) -> dic
     return found
 
 
-def draw(counts: Growth, version: Version) -> bytes:
+def draw(counts: Growth, version: Version | None) -> bytes:
     """Draw the growth as SVG: the same bytes for the same counts and version of matplotlib.
 
     Letters are drawn as outlines, so that it looks the same wherever it is shown; what it shows is said in its title
@@ -126,7 +124,7 @@ def draw(counts: Growth, version: Version) -> bytes:
 
     Args:
         counts: from :func:`growth`.
-        version: of the release.
+        version: of the release; ``None`` for a night's.
     """
     import matplotlib  # slow to import
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -147,15 +145,16 @@ def draw(counts: Growth, version: Version) -> bytes:
         FigureCanvasSVG(figure)
         axes = figure.subplots(2, 2, sharex=True)
         for resource, panel in zip(RESOURCES, axes.flat, strict=True):
-            _draw_panel(panel, resource, counts)
-        figure.suptitle(f"Snapshot of the MRIQC Web-API, version {version}")
+            draw_panel(panel, resource, counts)
+        figure.suptitle(", ".join(["Snapshot of the MRIQC Web-API", *_of(version)]))
         figure.supxlabel("month in which the service took the record")
         content = io.BytesIO()
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
     return _with_text(content.getvalue(), _title(version), _description(counts))
 
 
-def _draw_panel(panel: Axes, resource: str, counts: Growth) -> None:
+def draw_panel(panel: Axes, resource: str, counts: Growth) -> None:
+    """Draw the growth of one resource."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     # Sums are of the end of a month; the axis is in years.
@@ -189,19 +188,25 @@ def _name(kind: str, resource: str) -> str:
     return _KINDS[kind]
 
 
-def _title(version: Version) -> str:
-    return f"Growth of the MRIQC Web-API's database, version {version}"
+def _title(version: Version | None) -> str:
+    return ", ".join(["Growth of the MRIQC Web-API's database", *_of(version)])
+
+
+def _of(version: Version | None) -> list[str]:
+    return [] if version is None else [f"version {version}"]
+
+
+def describe_panel(counts: Growth, resource: str) -> str:
+    """What the panel of one resource shows, in words."""
+    records, images = ((sums[resource] or (0,))[-1] for sums in (counts.records, counts.images))
+    return f"{_TITLES[resource]}: {records:,} {_name('records', resource)}, {images:,} {_name('images', resource)}."
 
 
 def _description(counts: Growth) -> str:
     if not counts.months:
         return "There are no records."
     first, last = (f"{month // 12:04}-{month % 12 + 1:02}" for month in (counts.months[0], counts.months[-1]))
-    panels = [
-        f"{_TITLES[resource]}: {counts.records[resource][-1]:,} {_name('records', resource)}, "
-        f"{counts.images[resource][-1]:,} {_name('images', resource)}."
-        for resource in RESOURCES
-    ]
+    panels = [describe_panel(counts, resource) for resource in RESOURCES]
     return f"Four panels with two lines each, cumulated from {first} to {last}. " + " ".join(panels)
 
 
