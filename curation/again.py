@@ -45,7 +45,6 @@ def main(request: Path) -> None:
             pseudonyms=Pseudonyms.from_environment(),
             index=index.at(asked["index_digest"]) if index else None,
             engine=engine,
-            page=False,  # it speaks of versions before, too
         )
 
 

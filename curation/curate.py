@@ -74,7 +74,7 @@ def curate(
     index: Index | None = None,
     accept_coverage: bool = False,
     engine: Engine | None = None,
-    page: bool = True,
+    page: bool = False,
     on_stage: Callable[[str], None] = lambda text: None,
 ) -> CurationReport:
     """Make all tables and ledgers in ``out``; files of the same names are replaced, others are left alone.

@@ -201,6 +201,7 @@ def curate(
             index=existing_index(settings.index),
             accept_coverage=accept_coverage,
             engine=engine,
+            page=True,
             on_stage=say,
         )
     _print_snapshot(report.snapshot, as_json)

@@ -116,7 +116,7 @@ def _cumulated(counts: Counter[tuple[str, int]], months: tuple[int, ...]) -> dic
     return found
 
 
-def draw(counts: Growth, version: Version | None) -> bytes:
+def draw(counts: Growth, version: Version) -> bytes:
     """Draw the growth as SVG: the same bytes for the same counts and version of matplotlib.
 
     Letters are drawn as outlines, so that it looks the same wherever it is shown; what it shows is said in its title
@@ -124,7 +124,7 @@ def draw(counts: Growth, version: Version | None) -> bytes:
 
     Args:
         counts: from :func:`growth`.
-        version: of the release; ``None`` for a night's.
+        version: of the release.
     """
     import matplotlib  # slow to import
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -146,7 +146,7 @@ def draw(counts: Growth, version: Version | None) -> bytes:
         axes = figure.subplots(2, 2, sharex=True)
         for resource, panel in zip(RESOURCES, axes.flat, strict=True):
             draw_panel(panel, resource, counts)
-        figure.suptitle(", ".join(["Snapshot of the MRIQC Web-API", *_of(version)]))
+        figure.suptitle(f"Snapshot of the MRIQC Web-API, version {version}")
         figure.supxlabel("month in which the service took the record")
         content = io.BytesIO()
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
@@ -188,12 +188,8 @@ def _name(kind: str, resource: str) -> str:
     return _KINDS[kind]
 
 
-def _title(version: Version | None) -> str:
-    return ", ".join(["Growth of the MRIQC Web-API's database", *_of(version)])
-
-
-def _of(version: Version | None) -> list[str]:
-    return [] if version is None else [f"version {version}"]
+def _title(version: Version) -> str:
+    return f"Growth of the MRIQC Web-API's database, version {version}"
 
 
 def describe_panel(counts: Growth, resource: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
@@ -76,7 +76,7 @@ def drawing(height: float, width: float = WIDTH) -> Iterator[Figure]:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height))
         FigureCanvasSVG(figure)
         yield figure
 
@@ -123,6 +123,29 @@ def _with_ids(text: str, name: str) -> str:
 def _rounded(found: re.Match[str]) -> str:
     """Hundredths of a point are finer than any screen or printer."""
     return f"{float(found[0]):.2f}".rstrip("0").rstrip(".")
+
+
+def lay_out(
+    figure: Figure, left: float, right: float, top: float, bottom: float, between: float = 0.0
+) -> None:
+    """Lay panels out: matplotlib's own layouts draw every figure twice to find out.
+
+    Args:
+        figure: with panels.
+        left: points between its edge and the panels; right, top and bottom: likewise.
+        between: points from one panel to the next below.
+    """
+    width, height = (72 * inches for inches in figure.get_size_inches())
+    rows = max(len({round(axes.get_position().y0, 6) for axes in figure.axes}), 1)
+    panel = (height - top - bottom - between * (rows - 1)) / rows
+    figure.subplots_adjust(
+        left / width, bottom / height, 1 - right / width, 1 - top / height, hspace=between / panel
+    )
+
+
+def label_width(labels: Iterable[str]) -> float:
+    """Points that labels of an axis take at most, and the room around them."""
+    return 12 + 4.9 * max((len(label) for label in labels), default=0)
 
 
 def bare(axes: Axes, *kept: str) -> None:

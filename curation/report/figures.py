@@ -19,6 +19,8 @@ from curation.report.drawing import (
     VERMILLION,
     bare,
     drawing,
+    label_width,
+    lay_out,
     number,
     percent,
     to_svg,
@@ -64,6 +66,7 @@ def draw_iqms(
         panels = figure.subplots(len(night), 1, squeeze=False)[:, 0]
         for axes, one in zip(panels, night, strict=True):
             _draw_distribution(axes, one, before.get(one.column))
+        lay_out(figure, label_width(group for one in night for group in one.spreads), 6, 17, 18, 36)
         said = "; ".join(f"{one.column} {_middle(one)}" for one in night)
         compared = f" Grey: release {release}." if before else ""
         svg = to_svg(
@@ -120,7 +123,7 @@ def _draw_distribution(axes: Axes, one: Distribution, before: Distribution | Non
     if one.logarithmic:
         axes.xaxis.set_major_locator(LogLocator(numticks=5))
     else:
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.minorticks_off()
     unit = f" ({one.unit})" if one.unit else ""
     axes.set_title(f"{one.column}{unit}", pad=3)
@@ -174,6 +177,7 @@ def draw_completeness(resource: str, coverage: Mapping[str, Mapping], shown: Seq
         axes.grid(axis="x", color=PALE, linewidth=0.6)
         axes.set_title(f"{resource}: {curated['rows']:,} images")
         bare(axes, "bottom")
+        lay_out(figure, label_width(row[0] for row in rows), 10, 20, 32)
         svg = to_svg(
             figure,
             name,
@@ -236,6 +240,7 @@ def draw_bars(
         axes.set_xlabel(unit)
         axes.set_title(title)
         bare(axes, "bottom")
+        lay_out(figure, label_width(label for label, _ in bars), 8, 20, 32)
         svg = to_svg(
             figure, name, title, "; ".join(f"{label}: {count:,} {unit}" for label, count in bars) + "."
         )
@@ -268,8 +273,9 @@ def draw_agreement(by_raters: Sequence[Mapping]) -> Figure:
         axes.set_ylim(len(by_raters) - 0.4, -0.6)
         axes.set_xlim(0, 100)
         axes.set_xlabel("images (%)")
-        figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=8, handlelength=1)
+        figure.legend(loc="upper left", ncols=3, frameon=False, fontsize=8, handlelength=1, borderaxespad=0)
         bare(axes, "bottom")
+        lay_out(figure, label_width(label.get_text() for label in axes.get_yticklabels()), 12, 22, 32)
         said = "; ".join(
             f"{row['raters']} raters: of {row['images']:,} images {row['same_label']:,} have the same label, "
             f"{row['neighbouring_labels']:,} neighbouring ones"
@@ -294,6 +300,7 @@ def draw_public_years(years: Mapping[str, tuple[int, int]]) -> Figure:
         axes.set_ylim(0, max([*shares, 1.0]) * 1.1)
         axes.grid(axis="y", color=PALE, linewidth=0.6)
         bare(axes, "bottom", "left")
+        lay_out(figure, 40, 8, 10, 34)
         said = "; ".join(f"{year}: {public:,} of {images:,}" for year, (images, public) in years.items())
         svg = to_svg(figure, "public-years", "Public images by year", f"{said}.")
     rows = [[year, f"{i:,}", f"{p:,}", percent(p, i)] for year, (i, p) in years.items()]
@@ -303,4 +310,4 @@ def draw_public_years(years: Mapping[str, tuple[int, int]]) -> Figure:
 def _few_integers() -> MaxNLocator:
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator(4, integer=True)
+    return MaxNLocator(4, integer=True, steps=[1, 2, 5, 10])

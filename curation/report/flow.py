@@ -51,7 +51,6 @@ def draw_flow(tables: Mapping[str, Mapping[str, int]]) -> str:
     right = _stack({fate: count * scale for fate, count in sums.items()})
     height = max(_end(left), _end(right)) + 4
     with drawing(height / 72) as figure:
-        figure.set_layout_engine("none")
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         axes.set_xlim(0, WIDTH * 72)

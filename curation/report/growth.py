@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from curation.release.figure import Growth, describe_panel, draw_panel
-from curation.report.drawing import drawing, to_svg
+from curation.report.drawing import drawing, lay_out, to_svg
 from curation.report.figures import Figure
 from schemas.dictionary import Resource
 
@@ -15,6 +15,7 @@ def draw_growth(counts: Growth, resource: Resource) -> Figure:
         axes = figure.subplots()
         draw_panel(axes, resource, counts)
         axes.set_xlabel("month of the record")
+        lay_out(figure, 54, 8, 20, 34)
         svg = to_svg(figure, name, f"Growth: {resource}", describe_panel(counts, resource))
     return Figure(name, svg, (), ())
 

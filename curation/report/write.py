@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from curation.release.figure import draw, growth
+from curation.release.figure import growth
 from curation.report.before import Before, Changes
 from curation.report.distributions import Distributions, distributions
 from curation.report.drawing import inline
@@ -84,12 +84,11 @@ def write_report(
             "datasets": public_datasets(snapshot["public"]),
         }
     )
-    drawn = {name: figure.svg.encode() for name, figure in figures.items()} | {"growth": draw(counts, None)}
     (folder / FIGURES).mkdir(exist_ok=True)
-    for name, content in drawn.items():
-        (folder / FIGURES / f"{name}.svg").write_bytes(content)
+    for name, figure in figures.items():
+        (folder / FIGURES / f"{name}.svg").write_text(figure.svg, encoding="utf-8", newline="")
     (folder / REPORT).write_bytes(page)
-    return [*sorted(f"{FIGURES}/{name}.svg" for name in drawn), REPORT]
+    return [*sorted(f"{FIGURES}/{name}.svg" for name in figures), REPORT]
 
 
 def _by_resource(snapshot: Mapping[str, Any]) -> dict[str, Mapping[str, int]]:
