@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import matching, pulling, scaling, starting, validating, whole
+from benchmarks import diff, matching, pulling, scaling, starting, validating, whole
 from benchmarks.alone import StepFailedError, run_alone
 from benchmarks.tables import detail_tables, ratio_table
 from benchmarks.targets import ratios
@@ -26,6 +26,7 @@ MEASURES: dict[str, Callable[[int, int], Any]] = {
     "pull": lambda records, rounds: pulling.Pulling(**_alone(pulling.measure, records, rounds)),
     "match": lambda records, rounds: matching.Figures(**_alone(matching.measure, records, rounds)),
     "validate": lambda records, rounds: validating.Validating(**_alone(validating.measure, records, rounds)),
+    "diff": diff.measure,
     "start": lambda records, rounds: starting.measure(rounds),
 }
 """What may be asked for with ``--only``: each is called with the numbers of records and rounds."""

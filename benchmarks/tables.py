@@ -62,4 +62,4 @@ def _plain_table(title: str, found: Mapping[str, Any]) -> Table:
 
 
 def _shown(value: float, unit: str) -> str:
-    return f"{value:,.0f} MB" if unit == "MB" else f"{value:,.2f} {unit}"
+    return f"{value:,.0f} {unit}".rstrip() if unit != "x" else f"{value:,.2f} {unit}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.diff import Diffing
 from benchmarks.pulling import Pulling
 from benchmarks.scaling import SIZES
 from benchmarks.whole import Work, rate_ratio, time_ratio
@@ -49,6 +50,11 @@ def ratios(figures: Mapping[str, Any]) -> list[Ratio]:
     pull: Pulling | None = figures.get("pull")
     if pull is not None:
         found.append(Ratio("records/s: pull / client that discards", pull.ratio))
+    diff: Diffing | None = figures.get("diff")
+    if diff is not None:
+        found.append(Ratio("time: diff with causes / pyarrow reads and joins", diff.ratio, 3.0))
+        found.append(Ratio(f"peak memory: diff of {diff.rows:,} rows", diff.diff_peak_mb, 2_000.0, unit="MB"))
+        found.append(Ratio("cells of a diff without a cause", float(diff.unexplained), 0.0, unit=""))
     return found
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from curation.errors import DatasetError, UsageError
 from schemas.dictionary import ARROW_TYPES
@@ -68,7 +69,7 @@ class _Place(Protocol):
 
     def has(self, path: str) -> bool: ...
     def text(self, path: str) -> bytes | None: ...
-    def open(self, path: str) -> BinaryIO | None: ...
+    def open(self, path: str) -> io.BufferedIOBase | None: ...
     def fetch(self, path: str) -> None: ...
     def tables(self, near: str) -> list[str]: ...
 
@@ -105,7 +106,7 @@ class _InDataset:
     def text(self, path: str) -> bytes | None:
         return self.dataset.published(path, self.commit)
 
-    def open(self, path: str) -> BinaryIO | None:
+    def open(self, path: str) -> io.BufferedIOBase | None:
         return self.dataset.open(path, self.commit) if self.has(path) else None
 
     def fetch(self, path: str) -> None:
@@ -133,7 +134,7 @@ class _InFolder:
         found = self._find(path)
         return found.read_bytes() if found else None
 
-    def open(self, path: str) -> BinaryIO | None:
+    def open(self, path: str) -> io.BufferedIOBase | None:
         found = self._find(path)
         return found.open("rb") if found else None
 
@@ -154,13 +155,13 @@ def _near(name: str, files: list[str]) -> list[str]:
     return get_close_matches(name, names, 3) or names or ["none"]
 
 
-def _from_parquet(stream: BinaryIO) -> pd.DataFrame:
+def _from_parquet(stream: io.BufferedIOBase) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     return _to_pandas(pq.read_table(stream))
 
 
-def _from_csv(stream: BinaryIO, described: Mapping[str, Any]) -> pd.DataFrame:
+def _from_csv(stream: io.BufferedIOBase, described: Mapping[str, Any]) -> pd.DataFrame:
     from pyarrow import csv
 
     types = {column: ARROW_TYPES[about["Type"]] for column, about in described.items()}

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -230,7 +230,7 @@ def _first_difference(origin: Origin, dataset: SnapshotDataset, made: Path) -> s
     return f"snapshot.json: {differing[0]} is another" if differing else None
 
 
-def _describe_difference(name: str, path: Path, published: BinaryIO | None) -> str:
+def _describe_difference(name: str, path: Path, published: io.BufferedIOBase | None) -> str:
     if published is None:
         return f"{name}: other bytes (the published ones are not here to compare; `datalad get` fetches them)"
     if path.suffix == ".parquet":
@@ -242,7 +242,7 @@ def _describe_difference(name: str, path: Path, published: BinaryIO | None) -> s
     return f"{name}: what git-annex has is not what was published; `git annex fsck` checks it"
 
 
-def _lines(then: BinaryIO, made: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def _lines(then: io.BufferedIOBase, made: io.BufferedIOBase) -> Iterator[tuple[bytes, bytes]]:
     """Lines of both, an empty one after the end of either."""
     while True:
         old, new = then.readline(), made.readline()

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from curation import errors
+from flows import comparing, rebuilding, releasing
 from flows.importing import DumpFiles, DumpResource
 from flows.indexing import index_app
 from flows.options import (
@@ -32,7 +33,6 @@ from flows.options import (
     Workers,
 )
 from flows.printing import print_json, say
-from flows.rebuilding import rebuild
 from flows.settings import Settings, load_settings
 
 EXIT_CODES: dict[type[errors.SnapshotError], int] = {
@@ -51,9 +51,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(index_app, name="index")
-app.command(epilog="Example: mriqc-snapshot rebuild 2026.11.23 --dataset mriqc-snapshot --store store")(
-    rebuild
-)
+app.command("release", epilog=releasing.EPILOG)(releasing.release)
+app.command("rebuild", epilog=rebuilding.EPILOG)(rebuilding.rebuild)
+app.command("diff", epilog=comparing.EPILOG)(comparing.diff)
 console = Console()
 
 

@@ -13,6 +13,8 @@ from flows.options import AsJson, Dataset, IndexPath, Store, Workers
 from flows.printing import print_json
 from flows.settings import load_settings
 
+EPILOG = "Example: mriqc-snapshot rebuild 2026.11.23 --dataset mriqc-snapshot --store store"
+
 
 def rebuild(
     version: Annotated[str, typer.Argument(help="A release, or a commit of the dataset.")],

@@ -39,6 +39,17 @@ Web-API (Esteban et al., Scientific Data 2019, https://doi.org/10.1038/s41597-01
 | `datapackage.json` | the same as a Frictionless data package |
 | `snapshot.json` | counts, coverage, digests, versions |
 
+A release has these files, too. They speak of the last release; tables may have changed since.
+
+| file | |
+|---|---|
+| `CHANGES.md` | what every release changed, and the DOI of its deposit |
+| `CITATION.cff` | how to cite it |
+| `SHA256SUMS` | a checksum of every file, for `sha256sum -c` |
+| `croissant.json` | the tables and their columns for search engines and machine learning (schema.org, Croissant) |
+| `isatab/` | the study, its protocols and assays in ISA-Tab |
+| `figures/growth.svg` | records and images over time |
+
 `datalad get csv/T1w_curated.csv` fetches a table; `pandas.read_csv("csv/T1w_curated.csv")` reads it. Start with the
 curated tables; look into `flags` before using a row.
 

@@ -14,7 +14,6 @@ from datetime import datetime
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
-from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -237,7 +236,7 @@ class SnapshotDataset:
                 + (f"is one of {', '.join(near)} meant?" if near else "it has no release yet")
             ) from error
 
-    def open(self, name: str, commit: str = "HEAD") -> BinaryIO | None:
+    def open(self, name: str, commit: str = "HEAD") -> io.BufferedIOBase | None:
         """A file of a commit, to read; ``None`` if it is annexed and its content is not here.
 
         Raises:

@@ -125,17 +125,15 @@ def _entry(day: date, words: str | None, lines: Sequence[str]) -> str:
 def _sections(text: str) -> list[_Section]:
     if text.removeprefix("\ufeff").split("\n", 1)[0].rstrip() != TITLE:
         raise UsageError(f"CHANGES.md: its first line is not {TITLE!r}; put that line on top")
-    found = []
+    found: list[tuple[Version, int, int]] = []
     for match in _HEADING.finditer(text):
         try:
             version = Version.parse(match[1])
         except UsageError:
             continue
         found.append((version, match.start(), match.end()))
-    ends = [begin for _, begin, _ in found[1:]] + [len(text)]
-    return [
-        _Section(version, begin, body, end) for (version, begin, body), end in zip(found, ends, strict=True)
-    ]
+    ends = [*(begin for _, begin, _ in found[1:]), len(text)][: len(found)]
+    return [_Section(*place, end) for place, end in zip(found, ends, strict=True)]
 
 
 def _section(text: str, version: Version) -> _Section:

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from curation.errors import UsageError
-from curation.release.texts import bare_doi, doi_of_all_versions, newline_of
+from curation.release.texts import bare_doi, doi_of_all_versions, is_doi, newline_of
 from curation.release.version import Version
 
 NAME = "CITATION.cff"
@@ -61,6 +61,23 @@ class Creator:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """A work that the dataset is made from or described by.
+
+    Attributes:
+        title: of the work.
+        where: the address of its DOI, or another one; empty if it has none.
+        doi: without what resolves it.
+        creators: its authors.
+    """
+
+    title: str
+    where: str
+    doi: str | None
+    creators: tuple[Creator, ...]
+
+
+@dataclass(frozen=True)
 class Citation:
     """What a citation file says.
 
@@ -73,7 +90,8 @@ class Citation:
         version: as text; ``None`` where it has none.
         released: the day of that version, ISO 8601.
         doi: without what resolves it.
-        references: DOI or address of each reference, with its title.
+        url: of the dataset's page or repository.
+        references: in order.
     """
 
     title: str
@@ -84,7 +102,8 @@ class Citation:
     version: str | None
     released: str | None
     doi: str | None
-    references: tuple[tuple[str, str], ...]
+    url: str | None
+    references: tuple[Reference, ...]
 
 
 def first_citation(version: Version, day: date) -> str:
@@ -137,7 +156,23 @@ def read_citation(text: str) -> Citation:
             the format says. The message has the line.
     """
     node, content = _parse(text)
-    lines = {key.value: key.start_mark.line + 1 for key, _ in node.value}
+    _check(content, {key.value: key.start_mark.line + 1 for key, _ in node.value})
+    return Citation(
+        title=content["title"].strip(),
+        abstract=" ".join(content.get("abstract", "").split()),
+        creators=tuple(creator for creator in map(_creator, content["authors"]) if creator),
+        license=" OR ".join(_licenses(content)),
+        keywords=tuple(content.get("keywords", [])),
+        version=str(content["version"]) if "version" in content else None,
+        released=str(content["date-released"]) if "date-released" in content else None,
+        doi=bare_doi(content["doi"]) if "doi" in content else None,
+        url=content.get("url") or content.get("repository"),
+        references=tuple(_reference(one) for one in content.get("references", [])),
+    )
+
+
+def _check(content: Mapping[str, Any], lines: Mapping[str, int]) -> None:
+    """Check what a citation file says; ``lines`` has where each key is."""
 
     def refuse(key: str, expected: str) -> UsageError:
         place = f"line {lines[key]}" if key in lines else "missing"
@@ -150,12 +185,10 @@ def read_citation(text: str) -> Citation:
     for key in ("title", "message"):
         if not isinstance(content.get(key), str) or not content[key].strip():
             raise refuse(key, "a text")
-    for key in ("abstract", "doi"):
+    for key in ("abstract", "doi", "url", "repository"):
         if key in content and not isinstance(content[key], str):
             raise refuse(key, "a text")
-    # Of several licences one may be chosen.
-    licenses = content.get("license", _DATA_LICENSE)
-    licenses = [licenses] if isinstance(licenses, str) else licenses
+    licenses = _licenses(content)
     keywords, references = content.get("keywords", []), content.get("references", [])
     for key, words in {"license": licenses, "keywords": keywords}.items():
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
@@ -165,21 +198,34 @@ def read_citation(text: str) -> Citation:
     authors = content.get("authors")
     if not isinstance(authors, list) or not authors:
         raise refuse("authors", "a list of at least one person or entity")
-    creators = [_creator(author) for author in authors]
-    if None in creators:
-        number = creators.index(None) + 1
-        raise refuse("authors", f"family-names, given-names or name (as texts) of author {number}")
-    return Citation(
-        title=content["title"].strip(),
-        abstract=" ".join(content.get("abstract", "").split()),
-        creators=tuple(creator for creator in creators if creator is not None),
-        license=" OR ".join(licenses),
-        keywords=tuple(keywords),
-        version=str(content["version"]) if "version" in content else None,
-        released=str(content["date-released"]) if "date-released" in content else None,
-        doi=bare_doi(content["doi"]) if "doi" in content else None,
-        references=tuple(_reference(one) for one in references),
-    )
+    for number, author in enumerate(authors, start=1):
+        if _creator(author) is None:
+            raise refuse("authors", f"family-names, given-names or name (as texts) of author {number}")
+    for key, works in {"doi": [content], "references": references}.items():
+        for work in works:
+            if "doi" in work and not is_doi(str(work["doi"])):
+                raise refuse(key, f"a DOI in place of {str(work['doi'])!r}")
+
+
+def _licenses(content: Mapping[str, Any]) -> Any:
+    """A list of licences, of which one may be chosen; something else where the file has something else."""
+    found = content.get("license", _DATA_LICENSE)
+    return [found] if isinstance(found, str) else found
+
+
+def plain_citation(citation: Citation, version: Version, day: date) -> str:
+    """A version as lists of references have it, in the style of the APA.
+
+    Args:
+        citation: of the dataset.
+        version: that is cited.
+        day: it was released.
+    """
+    names = [creator.cited for creator in citation.creators]
+    authors = names[0] if len(names) == 1 else f"{', '.join(names[:-1])}, & {names[-1]}"
+    authors += "" if authors.endswith(".") else "."
+    where = f" https://doi.org/{citation.doi}" if citation.doi else ""
+    return f"{authors} ({day.year}). {citation.title} (Version {version}) [Data set].{where}"
 
 
 def _creator(author: Any) -> Creator | None:
@@ -197,9 +243,12 @@ def _creator(author: Any) -> Creator | None:
     return Creator(family, given, orcid, affiliation) if family else None
 
 
-def _reference(one: Mapping[str, Any]) -> tuple[str, str]:
-    where = f"https://doi.org/{bare_doi(str(one['doi']))}" if "doi" in one else str(one.get("url", ""))
-    return where, str(one.get("title", ""))
+def _reference(one: Mapping[str, Any]) -> Reference:
+    doi = bare_doi(str(one["doi"])) if "doi" in one else None
+    where = f"https://doi.org/{doi}" if doi else str(one.get("url", ""))
+    authors = one.get("authors") or []
+    creators = [_creator(author) for author in authors if isinstance(authors, list)]
+    return Reference(str(one.get("title", where)), where, doi, tuple(filter(None, creators)))
 
 
 def _parse(text: str) -> tuple[yaml.MappingNode, dict[str, Any]]:

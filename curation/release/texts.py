@@ -20,6 +20,11 @@ def newline_of(text: str) -> str:
     return "\r\n" if newline and first.endswith("\r") else "\n"
 
 
+def is_doi(text: str) -> bool:
+    """Whether a text is a DOI, alone or with what resolves it."""
+    return _DOI.fullmatch(text.strip()) is not None
+
+
 def bare_doi(text: str) -> str:
     """A DOI without what resolves it: ``10.6084/m9.figshare.7097879.v4``.
 

@@ -17,10 +17,12 @@ from schemas.published import IMAGE_RESOURCES
 pytest.importorskip("duckdb")
 pytest.importorskip("psutil")
 
+from benchmarks import diff
 from benchmarks.alone import StepFailedError, run_alone, run_command
 from benchmarks.corpus import REPEATED, SHARES, image_checksums, write_corpus
 from benchmarks.tables import ratio_table
 from benchmarks.targets import ratios
+from benchmarks.versions import CHANGED
 from benchmarks.whole import NIGHT, Work, import_files, measure
 
 RECORDS = 600
@@ -89,6 +91,18 @@ def test_duckdb_has_the_images_of_the_unique_tables_and_those_kept_out(
         with (folder / "duckdb" / f"{resource}.csv").open() as file:
             found = {row[table(resource).checksum.name] or None for row in csv.DictReader(file)}
         assert found == every >= ours
+
+
+def test_diff_finds_what_the_made_up_versions_differ_in() -> None:
+    found = diff.measure(RECORDS, 1)
+    rows = RECORDS * diff.ROWS_A_RECORD
+    assert (found.rows, found.columns, found.unexplained) == (rows, 165, 0)
+    # A quarter of one row of a hundred has another representative, and so every IQM but the sizes.
+    assert found.cells > rows * CHANGED / 4 * 60
+    assert found.diff_seconds > 0 and found.pyarrow_seconds > 0 and found.diff_peak_mb > 10
+    time, memory, unexplained = ratios({"diff": found})[-3:]
+    assert (time.found, memory.found) == (found.ratio, found.diff_peak_mb)
+    assert unexplained.reached
 
 
 def test_peak_memory_is_of_all_processes() -> None:

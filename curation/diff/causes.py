@@ -1,0 +1,330 @@
+"""Why cells differ: the ledgers and versions are asked, and what they do not tell stays without a cause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.diff.cells import CHANGED, ChangedCells
+from curation.diff.evidence import Matches
+from curation.diff.reading import those_in
+from curation.diff.rows import Evidence, Pairs
+from curation.match.public import PUBLIC_COLUMNS
+from curation.repair import FILLING
+from schemas import table as declared_table
+from schemas.published import CURATED_TABLES, IMAGE_RESOURCES, published_table
+
+REPAIRED, FILLED = "repair rule", "filled from a sidecar"
+FOUND, LOST, OTHER_COPY = "new public match", "lost public match", "other public copy"
+OF_IMAGE, OF_TABLE = "other records of the image", "the whole table"
+DERIVED, PSEUDONYMS, SCHEMA = "derived of a changed cell", "pseudonym key changed", "schema change"
+SIDECAR, RULES = "sidecar of the public image", "rules or vocabularies changed"
+_RATINGS = "other ratings of the image"
+_COMMENT = ("comment",)
+DERIVED_OF: Mapping[str, tuple[str, ...]] = {
+    "manufacturer": ("bids_meta_Manufacturer", "bids_meta_ManufacturersModelName"),
+    "scanner_model": ("bids_meta_ManufacturersModelName",),
+    "field_strength_nominal": (
+        "bids_meta_MagneticFieldStrength", "bids_meta_ImagingFrequency", "bids_meta_ManufacturersModelName",
+    ),
+    "mriqc_version": ("provenance_version",),
+    "mriqc_series": ("provenance_version",),
+    "task": ("bids_meta_task_id", "bids_meta_TaskName"),
+    "rating_value": ("rating",),
+    "rating_label": ("rating",),
+    "other_codes": _COMMENT,
+    "comment_text": _COMMENT,
+}  # fmt: skip
+"""Columns that are made of others (curation/harmonise.py, curation/ratings.py), and of which."""
+_COUNTED = ("n_records", "n_versions", "iqm_spread", "n_same_acquisition")
+_OF_RATINGS = ("n_ratings_of_image", "image_table", "repeat_of")
+OF_OTHERS = frozenset((*PUBLIC_COLUMNS, *_COUNTED, *_OF_RATINGS))
+"""Columns that tell of more than the record that a row is made from."""
+SUBJECT = ("bids_meta_subject_id", "bids_meta_session_id")
+"""Columns that images of one acquisition share, and no rule repairs."""
+_FROM_LEDGER = {
+    "public_source": "source",
+    "public_dataset": "dataset",
+    "public_version": "last_version",
+    "public_path": "path",
+    "public_url": "url",
+    "public_doi": "doi",
+}
+
+
+class Marked(Protocol):
+    """Rows of a ledger."""
+
+    def marks(self, asked: pa.Array, /) -> np.ndarray:
+        """Of each key, what tells its rows from others."""
+
+
+@dataclass
+class Attribution:
+    """Finds the causes of the cells of one table, column by column: what others are made of first.
+
+    Attributes:
+        pairs: rows with cells that differ, ``rows`` their places among the common rows, ascending.
+        evidence: what causes are taken from.
+        neighbours: of some rows (places in ``pairs``), whether another image of the same subject and session came,
+            went or is made from another record.
+        done: of each column that was looked at, rows and causes.
+    """
+
+    pairs: Pairs
+    rows: np.ndarray
+    evidence: Evidence
+    neighbours: Callable[[np.ndarray], np.ndarray]
+    retyped: frozenset[str] = frozenset()
+    done: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def causes(self, cells: Sequence[ChangedCells]) -> dict[str, np.ndarray]:
+        """Numbers of the causes of the cells of each column."""
+        for one in sorted(cells, key=lambda one: self._rank(one.column)):
+            self.done[one.column] = (one.rows, self._of_column(one))
+        return {name: why for name, (_, why) in self.done.items()}
+
+    def _rank(self, column: str) -> int:
+        return 2 if column == "flags" else 1 if _sources(column) else 0
+
+    def _of_column(self, cells: ChangedCells) -> np.ndarray:
+        places = np.searchsorted(self.rows, cells.rows)
+        pairs = self.pairs.pick(_mask(len(self.rows), places))
+        column, number = cells.column, self.evidence.causes.number
+        if column in OF_OTHERS:
+            found = self._of_others(cells, pairs, places)
+        else:
+            found = pairs.base.copy()
+            self._fill(found, pairs.same, lambda: self._of_repairs(cells, pairs))
+            self._fill(found, pairs.same, lambda: self._derived(cells, pairs))
+        if column in _pseudonyms(pairs.resource) and "pseudonyms" in self.evidence.changed:
+            self._fill(found, pairs.same, lambda: np.full(len(pairs.keys), number(PSEUDONYMS)))
+        if column in self.retyped:
+            self._fill(found, pairs.same, lambda: np.full(len(pairs.keys), number(SCHEMA)))
+        self._fill(found, pairs.same, lambda: self._of_versions(cells, pairs))
+        return found
+
+    def _fill(self, found: np.ndarray, where: np.ndarray, causes: Callable[[], np.ndarray]) -> None:
+        """Give causes to cells that have none yet."""
+        open_ = where & (found == 0)
+        if open_.any():
+            found[open_] = causes()[open_]
+
+    # --- what is repaired ------------------------------------------------------------------------------------
+
+    def _of_repairs(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
+        """Cells of which the ledgers of repairs differ, and say what the cells hold."""
+        found = np.zeros(len(pairs.keys), dtype="int64")
+        if pairs.table not in CURATED_TABLES:
+            return found
+        a, b = self.evidence.a.repairs(pairs.resource), self.evidence.b.repairs(pairs.resource)
+        had, old, old_rules = a.of(cells.column, pairs.record_a)
+        has, new, rules = b.of(cells.column, pairs.record_b)
+        differs = (had != has) | (old != new) | (old_rules != rules)
+        differs &= ~had | _same_texts(old, cells.old)
+        differs &= ~has | _same_texts(new, cells.new)
+        for place in np.flatnonzero(differs):
+            found[place] = self._repair(old_rules[place], rules[place])
+        return found
+
+    def _repair(self, before: str | None, now: str | None) -> int:
+        filled, fills = FILLING in (before or "").split(), FILLING in (now or "").split()
+        if filled or fills:
+            detail = (
+                None
+                if not filled
+                else "no longer"
+                if not fills
+                else "another sidecar, or another value in it"
+            )
+            return self.evidence.causes.number(FILLED, detail, now or before)
+        detail = "applied" if before is None else "no longer applied" if now is None else "another result"
+        if "rules" in self.evidence.changed:
+            detail += ", as rules changed"
+        return self.evidence.causes.number(REPAIRED, detail, now or before)
+
+    # --- what is made of other columns -----------------------------------------------------------------------
+
+    def _derived(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
+        found = np.zeros(len(pairs.keys), dtype="int64")
+        number = self.evidence.causes.number
+        sources = _sources(cells.column)
+        if cells.column == "flags" and pairs.table in CURATED_TABLES:
+            sources = tuple(name for name in self.done if name not in OF_OTHERS)
+            marks: list[tuple[str, Callable[[str], Marked], Callable[[str], Marked], pa.Array]] = [
+                (SIDECAR, self.evidence.a.disagreements, self.evidence.b.disagreements, pairs.record_b),
+                (SIDECAR, self.evidence.a.matches, self.evidence.b.matches, pairs.checksums),
+                (REPAIRED, self.evidence.a.repairs, self.evidence.b.repairs, pairs.record_b),
+            ]
+            for cause, a, b, asked in marks:
+                differs = a(pairs.resource).marks(asked) != b(pairs.resource).marks(asked)
+                found[differs] = number(cause)
+        for name in sources:
+            if name in self.done:
+                rows, why = self.done[name]
+                explained = rows[why > 0]
+                found[np.isin(cells.rows, explained)] = number(DERIVED, name)
+        if (_sources(cells.column) or cells.column == "flags") and "rules" in self.evidence.changed:
+            found[found == 0] = number(RULES)
+        return found
+
+    # --- what tells of other records and of public copies ----------------------------------------------------
+
+    def _of_others(self, cells: ChangedCells, pairs: Pairs, places: np.ndarray) -> np.ndarray:
+        if cells.column in PUBLIC_COLUMNS:
+            return self._public(cells, pairs)
+        if cells.column in _OF_RATINGS:
+            return self._of_ratings(cells, pairs)
+        found = np.zeros(len(pairs.keys), dtype="int64")
+        number = self.evidence.causes.number
+        if cells.column == "n_same_acquisition":
+            found[self.neighbours(places)] = number(OF_TABLE, "other images of the subject")
+            self._fill(found, pairs.base > 0, lambda: pairs.base)
+            return found
+        counts, differs = self._counts(pairs)
+        if cells.column == "n_records":
+            differs &= counts == _numbers(cells.new)
+        found[differs] = number(OF_IMAGE)
+        if cells.column == "iqm_spread":
+            if "numpy" in self.evidence.changed:
+                found[found == 0] = number("code changed", "numpy")
+            if not self.evidence.a.same_shown(self.evidence.b, pairs.resource):
+                moved = (found == 0) & (cells.kinds != 1) & (cells.kinds != 2)
+                found[moved] = number(OF_TABLE, "interquartile ranges")
+        return found
+
+    def _counts(self, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+        """How many sound records each image has now, and whether they are not those that it had."""
+        a = self.evidence.a.records(pairs.resource).of_images(pairs.checksums)
+        b = self.evidence.b.records(pairs.resource).of_images(pairs.checksums)
+        return b["count"].to_numpy(), (a["mark"] != b["mark"]).to_numpy(copy=True)
+
+    def _public(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
+        """Columns of the public copy: the ledgers of matches differ, and say what the cells hold."""
+        found, number = np.zeros(len(pairs.keys), dtype="int64"), self.evidence.causes.number
+        a, b = self.evidence.a.matches(pairs.resource), self.evidence.b.matches(pairs.resource)
+        copies_a, copies_b = a.copies(pairs.checksums), b.copies(pairs.checksums)
+        differs = (a.marks(pairs.checksums) != b.marks(pairs.checksums)) | ((copies_a > 0) != (copies_b > 0))
+        asked_a, asked_b = (
+            ledgers.version.versions.get("index") is not None
+            for ledgers in (self.evidence.a, self.evidence.b)
+        )
+        expected = _expected(cells.column, b, pairs.checksums, copies_b, asked_b)
+        holds = _same_texts(expected, cells.new)
+        found[differs & holds & (copies_a == 0)] = number(FOUND)
+        found[differs & holds & (copies_b == 0)] = number(LOST)
+        found[differs & holds & (copies_a > 0) & (copies_b > 0)] = number(OTHER_COPY)
+        if asked_a != asked_b:
+            told = "an index was asked" if asked_b else "no index was asked"
+            found[(found == 0) & holds & (copies_b == 0)] = number(told)
+        return found
+
+    def _of_ratings(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
+        found, number = pairs.base.copy(), self.evidence.causes.number
+        if cells.column == "image_table":
+            for resource in IMAGE_RESOURCES:
+                a, b = (
+                    one.records(resource).of_images(pairs.checksums)["count"]
+                    for one in (self.evidence.a, self.evidence.b)
+                )
+                differs = ((a > 0) != (b > 0)).to_numpy()
+                found[(found == 0) & differs] = number(f"the image came to or left {resource}")
+            return found
+        counts, differs = self._counts(pairs)
+        if cells.column == "n_ratings_of_image":
+            differs &= counts == _numbers(cells.new)
+        elif "pseudonyms" in self.evidence.changed:
+            found[found == 0] = number(PSEUDONYMS)
+        found[(found == 0) & differs] = number(_RATINGS)
+        return found
+
+    # --- what changed with code and dictionary ---------------------------------------------------------------
+
+    def _of_versions(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
+        """Cells that another dictionary or other code reads otherwise; an IQM never has another value by that."""
+        found = np.zeros(len(pairs.keys), dtype="int64")
+        cause = self.evidence.of_versions("dictionary", "code", "mriqc-snapshot")
+        if cause is None:
+            return found
+        found[:] = self.evidence.causes.number(cause)
+        if cells.column in _iqms(pairs.resource):
+            found[cells.kinds == CHANGED] = 0
+        return found
+
+
+def _sources(column: str) -> tuple[str, ...]:
+    return _COMMENT if column.startswith("artifact_") else DERIVED_OF.get(column, ())
+
+
+def _mask(count: int, places: np.ndarray) -> np.ndarray:
+    found = np.zeros(count, dtype=bool)
+    found[places] = True
+    return found
+
+
+@cache
+def _iqms(resource: str) -> frozenset[str]:
+    return frozenset(column.name for column in declared_table(resource).iqms)  # type: ignore[arg-type]
+
+
+@cache
+def _pseudonyms(resource: str) -> frozenset[str]:
+    columns = published_table(resource).columns
+    return frozenset(column.name for column in columns if column.personal in ("device", "rater"))
+
+
+def _expected(
+    column: str, matches: Matches, checksums: pa.Array, copies: np.ndarray, asked: bool
+) -> np.ndarray:
+    """What a column of the public copy has to hold, as texts."""
+    if column in _FROM_LEDGER:
+        return matches.chosen(_FROM_LEDGER[column], checksums)
+    if not asked:
+        return np.full(len(copies), None, dtype=object)
+    if column == "public":
+        return np.where(copies > 0, "true", "false").astype(object)
+    return copies.astype(str).astype(object)
+
+
+def _same_texts(ledger: np.ndarray, cells: pa.Array) -> np.ndarray:
+    """Whether ledger and cell hold the same: the same text, or texts of the same number; JSON of a text is it, too."""
+    ours = np.asarray(cells.to_numpy(zero_copy_only=False), dtype=object)
+    same = ledger == ours
+    for place in np.flatnonzero(~same):
+        one, other = ledger[place], ours[place]
+        if one is None or other is None:
+            # An empty text and a missing one, and NaN, say as little.
+            same[place] = (one or "") == ("" if other == "nan" else other or "")
+        else:
+            same[place] = _number(one) == _number(other) is not None
+    return same.astype(bool)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _numbers(cells: pa.Array) -> np.ndarray:
+    return np.array([-1 if text is None else int(text) for text in cells.to_pylist()], dtype="int64")
+
+
+def same_subjects(rows: pa.Table, moved: pa.Table) -> np.ndarray:
+    """Of each row, whether it has the subject and session of one of others."""
+    one, other = (_joined(table) for table in (rows, moved))
+    return np.asarray(those_in(one, other.unique()).to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def _joined(table: pa.Table) -> pa.Array:
+    columns = [pc.fill_null(table.column(name).cast(pa.string()), "") for name in table.column_names]
+    return pa.concat_arrays(
+        pc.binary_join_element_wise(*columns, "\x1f").chunks or [pa.array([], pa.string())]
+    )

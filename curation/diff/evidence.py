@@ -1,0 +1,287 @@
+"""What the ledgers of two versions say of the rows that differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from curation.diff.reading import ledger, places_in, those_in, whole
+from curation.diff.version import Version
+
+_RECORDS = (
+    "record_id", "resource", "updated", "etag", "md5sum", "fate", "reason", "representative",
+    "curated_representative", "repeat",
+)  # fmt: skip
+_REPAIRS = ("record_id", "resource", "column", "new", "rule")
+_MATCHES = (
+    "resource", "md5sum", "chosen", "source", "dataset", "path", "last_version", "url", "doi",
+)  # fmt: skip
+_DISAGREEMENTS = ("record_id", "resource", "column", "curated", "sidecar", "sidecar_path")
+KEPT_OUT = ("quarantined", "excluded")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of the ledgers of one resource.
+
+    Attributes:
+        record_ids: of records, sorted.
+        checksums: of images, sorted.
+    """
+
+    record_ids: pa.Array
+    checksums: pa.Array
+
+
+@dataclass(frozen=True)
+class Records:
+    """Rows of ``audit/records`` of one resource that are asked for, and what is counted over all of them.
+
+    Attributes:
+        rows: those of the records and images asked for.
+        total: how many records the ledger has of the resource.
+        ids: of all records of the resource.
+        shown: records that stand in the curated table, with their etags; what depends on the whole table is compared
+            by them.
+    """
+
+    rows: pa.Table
+    total: int
+    ids: pa.Array
+    shown: pa.Table
+
+    @cached_property
+    def ids_of_rows(self) -> pa.Array:
+        """Record ids of ``rows``."""
+        return whole(self.rows.column("record_id"))
+
+    def places(self, record_ids: pa.Array) -> np.ndarray:
+        """Of each record, its place in ``rows``; -1 where it is not there."""
+        return places_in(record_ids, self.ids_of_rows)
+
+    def texts(self, name: str, places: np.ndarray) -> np.ndarray:
+        """A column at places, ``None`` for nothing and at -1."""
+        return _at(self.rows.column(name), places)
+
+    @cached_property
+    def images(self) -> pd.DataFrame:
+        """Of each checksum in lower case, how many sound records it has (``count``), and what tells these apart."""
+        sound = self.rows.filter(pc.invert(those_in(self.rows.column("fate"), KEPT_OUT)))
+        frame = pd.DataFrame(
+            {
+                "md5sum": pc.utf8_lower(whole(sound.column("md5sum"))).to_pandas(),
+                "mark": _marks(sound, ("record_id", "etag", "updated")),
+                "count": 1,
+            }
+        )
+        # Sums of hashes: the order of records does not matter.
+        return frame.dropna(subset="md5sum").groupby("md5sum").sum()
+
+    def of_images(self, checksums: pa.Array) -> pd.DataFrame:
+        """``count`` and ``mark`` of images; 0 for those that have no sound record."""
+        lower = pc.utf8_lower(pc.fill_null(checksums, "")).to_pandas()
+        return self.images.reindex(lower.to_numpy(dtype=object), fill_value=0).reset_index(drop=True)
+
+
+def read_records(version: Version, wanted: dict[str, Wanted]) -> dict[str, Records]:
+    """Read ``audit/records``, once, for several resources."""
+    kept: dict[str, list[pa.Table]] = {name: [] for name in wanted}
+    ids: dict[str, list[pa.Table]] = {name: [] for name in wanted}
+    shown: dict[str, list[pa.Table]] = {name: [] for name in wanted}
+    for batch in ledger(version, "records", _RECORDS):
+        for name, asked in wanted.items():
+            rows = batch.filter(pc.equal(batch.column("resource"), name))
+            ids[name].append(rows.select(["record_id"]))
+            best = pc.equal(rows.column("record_id"), rows.column("curated_representative"))
+            shown[name].append(rows.select(["record_id", "etag", "updated"]).filter(best))
+            found = pc.or_(
+                those_in(rows.column("record_id"), asked.record_ids),
+                those_in(_lower(rows.column("md5sum")), asked.checksums),
+            )
+            kept[name].append(rows.filter(found))
+    empty = _empty(_RECORDS)
+    return {
+        name: Records(
+            pa.concat_tables([empty, *kept[name]]).combine_chunks(),
+            sum(map(len, ids[name])),
+            whole(pa.concat_tables([empty.select(["record_id"]), *ids[name]]).column("record_id")),
+            pa.concat_tables([empty.select(["record_id", "etag", "updated"]), *shown[name]]).combine_chunks(),
+        )
+        for name in wanted
+    }
+
+
+@dataclass(frozen=True)
+class Repairs:
+    """Rows of ``audit/repairs`` of one resource that are asked for.
+
+    Attributes:
+        rows: those of the records asked for.
+    """
+
+    rows: pa.Table
+
+    @cached_property
+    def _columns(self) -> dict[str, pa.Table]:
+        names = self.rows.column("column").unique().to_pylist()
+        return {
+            name: self.rows.filter(pc.equal(self.rows.column("column"), name)).combine_chunks()
+            for name in names
+        }
+
+    def of(self, column: str, record_ids: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of each record, whether the ledger has the cell, what it says that the cell holds, and the rules."""
+        rows = self._columns.get(column)
+        if rows is None:
+            nothing = np.full(len(record_ids), None, dtype=object)
+            return np.zeros(len(record_ids), dtype=bool), nothing, nothing
+        places = places_in(record_ids, whole(rows.column("record_id")))
+        return places >= 0, _at(rows.column("new"), places), _at(rows.column("rule"), places)
+
+    def marks(self, record_ids: pa.Array) -> np.ndarray:
+        """Of each record, what tells all its rows from others; 0 where it has none."""
+        return _sums(self.rows, "record_id", ("column", "new", "rule"), record_ids)
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Rows of ``audit/matches`` of one resource that are asked for.
+
+    Attributes:
+        rows: those of the images asked for.
+    """
+
+    rows: pa.Table
+
+    @cached_property
+    def _chosen(self) -> pa.Table:
+        return self.rows.filter(pc.equal(self.rows.column("chosen"), "true")).combine_chunks()
+
+    def chosen(self, name: str, checksums: pa.Array) -> np.ndarray:
+        """A column of the chosen copy of each image; ``None`` where there is none."""
+        places = places_in(checksums, whole(self._chosen.column("md5sum")))
+        return _at(self._chosen.column(name), places)
+
+    def copies(self, checksums: pa.Array) -> np.ndarray:
+        """How many copies each image has."""
+        counts = pd.Series(self.rows.column("md5sum").to_pandas()).value_counts()
+        return counts.reindex(checksums.to_pandas().to_numpy(dtype=object), fill_value=0).to_numpy()
+
+    def marks(self, checksums: pa.Array) -> np.ndarray:
+        """Of each image, what tells all its copies from others; 0 where it has none."""
+        return _sums(self.rows, "md5sum", _MATCHES[2:], checksums)
+
+
+@dataclass(frozen=True)
+class Disagreements:
+    """Rows of ``audit/disagreements`` of one resource that are asked for.
+
+    Attributes:
+        rows: those of the records asked for.
+    """
+
+    rows: pa.Table
+
+    def marks(self, record_ids: pa.Array) -> np.ndarray:
+        """Of each record, what tells all its rows from others; 0 where it has none."""
+        return _sums(self.rows, "record_id", _DISAGREEMENTS[2:], record_ids)
+
+
+@dataclass(frozen=True)
+class Ledgers:
+    """What the ledgers of one version say; each is read when it is asked for, and once.
+
+    Attributes:
+        version: whose they are.
+        wanted: what will be asked, by resource.
+    """
+
+    version: Version
+    wanted: dict[str, Wanted]
+    _records: dict[str, Records] = field(default_factory=dict, repr=False)
+
+    def records(self, resource: str) -> Records:
+        """Records of a resource."""
+        if not self._records:
+            self._records.update(read_records(self.version, self.wanted))
+        return self._records[resource]
+
+    def same_shown(self, other: Ledgers, resource: str) -> bool:
+        """Whether the curated tables of two versions are made from the same records."""
+        return bool(self.records(resource).shown.equals(other.records(resource).shown))
+
+    @cached_property
+    def _repairs(self) -> dict[str, pa.Table]:
+        return self._of_records("repairs", _REPAIRS)
+
+    @cached_property
+    def _disagreements(self) -> dict[str, pa.Table]:
+        return self._of_records("disagreements", _DISAGREEMENTS)
+
+    @cached_property
+    def _matches(self) -> dict[str, pa.Table]:
+        asked = {name: one.checksums for name, one in self.wanted.items()}
+        return self._filtered("matches", _MATCHES, "md5sum", asked)
+
+    def repairs(self, resource: str) -> Repairs:
+        """Repaired cells of a resource."""
+        return Repairs(self._repairs[resource])
+
+    def disagreements(self, resource: str) -> Disagreements:
+        """Cells that sidecars contradict, of a resource."""
+        return Disagreements(self._disagreements[resource])
+
+    def matches(self, resource: str) -> Matches:
+        """Public copies of a resource's images."""
+        return Matches(self._matches[resource])
+
+    def _of_records(self, name: str, columns: Sequence[str]) -> dict[str, pa.Table]:
+        asked = {resource: one.record_ids for resource, one in self.wanted.items()}
+        return self._filtered(name, columns, "record_id", asked)
+
+    def _filtered(
+        self, name: str, columns: Sequence[str], key: str, wanted: dict[str, pa.Array]
+    ) -> dict[str, pa.Table]:
+        """Rows of a ledger whose ``key`` is wanted, by resource."""
+        found: dict[str, list[pa.Table]] = {resource: [_empty(columns)] for resource in wanted}
+        for batch in ledger(self.version, name, columns):
+            for resource, keys in wanted.items():
+                which = pc.and_(
+                    pc.equal(batch.column("resource"), resource), those_in(batch.column(key), keys)
+                )
+                found[resource].append(batch.filter(which))
+        return {resource: pa.concat_tables(rows).combine_chunks() for resource, rows in found.items()}
+
+
+def _empty(columns: Sequence[str]) -> pa.Table:
+    return pa.schema([(name, pa.string()) for name in columns]).empty_table()
+
+
+def _lower(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.utf8_lower(column)
+
+
+def _at(column: pa.ChunkedArray, places: np.ndarray) -> np.ndarray:
+    taken = whole(column).take(pa.array(places, mask=places < 0))
+    return np.asarray(taken.to_numpy(zero_copy_only=False), dtype=object)
+
+
+def _marks(rows: pa.Table, names: Sequence[str]) -> np.ndarray:
+    """A hash of several columns of each row."""
+    joined = pc.binary_join_element_wise(
+        *(rows.column(name) for name in names), "\x1f", null_handling="replace", null_replacement="\x1e"
+    )
+    return pd.util.hash_array(whole(joined).to_pandas().to_numpy(dtype=object), categorize=False)
+
+
+def _sums(rows: pa.Table, key: str, names: Sequence[str], asked: pa.Array) -> np.ndarray:
+    """Of each key asked for, the sum of the hashes of its rows; 0 where it has none."""
+    frame = pd.DataFrame({"key": rows.column(key).to_pandas(), "mark": _marks(rows, names)})
+    sums = frame.groupby("key")["mark"].sum()
+    return sums.reindex(asked.to_pandas().to_numpy(dtype=object), fill_value=0).to_numpy()

@@ -1,0 +1,257 @@
+"""Reads tables and ledgers of a version column by column: from Parquet, else from CSV by way of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from curation.diff.version import Version, same_content
+from curation.errors import UsageError
+from schemas.dictionary import ARROW_TYPES
+from schemas.published import CURATED_TABLES, UNIQUE_TABLES, published_table
+
+COMPARED: tuple[str, ...] = (*UNIQUE_TABLES, *CURATED_TABLES)
+"""Tables that are compared row by row."""
+LEDGERS_READ = ("records", "repairs", "matches", "disagreements")
+_CSV_BLOCK = 8 << 20
+_LARGEST_TEXTS = 1 << 30
+"""Bytes from which texts get offsets of 64 bits: 2 GB is the most that others reach."""
+_PACKAGE = "datapackage.json"
+# https://specs.frictionlessdata.io/table-schema/#types-and-formats
+_FRICTIONLESS = {
+    "number": ARROW_TYPES["number"],
+    "integer": ARROW_TYPES["integer"],
+    "boolean": ARROW_TYPES["boolean"],
+    "datetime": ARROW_TYPES["time"],
+    "string": ARROW_TYPES["text"],
+}
+
+
+def table_key(name: str) -> str:
+    """The column whose values identify the rows of a table."""
+    return published_table(name).key[0]
+
+
+def kind(data: pa.DataType) -> str:
+    """The dictionary's word for a type: ``number``, ``integer``, ``text``, ``boolean`` or ``time``."""
+    if pa.types.is_floating(data):
+        return "number"
+    if pa.types.is_integer(data):
+        return "integer"
+    if pa.types.is_boolean(data):
+        return "boolean"
+    if pa.types.is_timestamp(data):
+        return "time"
+    return "text"
+
+
+class TableFile:
+    """One table of one version, read in place.
+
+    Args:
+        path: a Parquet file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            with pq.ParquetFile(path) as file:
+                self._metadata = file.metadata
+                schema = file.schema_arrow
+        except pa.ArrowInvalid as error:
+            raise UsageError(f"{path}: no Parquet file that can be read ({error})") from error
+        self.kinds = {field.name: kind(field.type) for field in schema}
+        self.rows: int = self._metadata.num_rows
+
+    def column_bytes(self, name: str) -> int:
+        """Bytes of a column as they are in the file, uncompressed; a bound from below for those in memory."""
+        place = list(self.kinds).index(name)
+        groups = range(self._metadata.num_row_groups)
+        return sum(self._metadata.row_group(n).column(place).total_uncompressed_size for n in groups)
+
+    def read(self, names: Sequence[str]) -> pa.Table:
+        """Columns of all rows."""
+        with pq.ParquetFile(self._path, metadata=self._metadata) as file:
+            return file.read(list(names), use_threads=False)
+
+    def find(self, column: str, value: str) -> int | None:
+        """The first row that holds a text in a column; ``None`` if none does."""
+        if column not in self.kinds:
+            return None
+        place = pc.index(self.read([column]).column(column).cast(pa.string()), value).as_py()
+        return None if place < 0 else place
+
+
+class OneRow(TableFile):
+    """A table of which only one row is looked at, or none.
+
+    Args:
+        file: the table.
+        row: which; ``None`` for none.
+    """
+
+    def __init__(self, file: TableFile, row: int | None) -> None:
+        self._path, self._metadata, self.kinds = file._path, file._metadata, file.kinds
+        self.rows = 0 if row is None else 1
+        self._row = row
+
+    def read(self, names: Sequence[str]) -> pa.Table:
+        """Columns of the row."""
+        row = self._row or 0
+        with pq.ParquetFile(self._path, metadata=self._metadata) as file:
+            for number in range(self._metadata.num_row_groups):
+                count = self._metadata.row_group(number).num_rows
+                if row < count:
+                    return file.read_row_group(number, list(names), use_threads=False).slice(row, self.rows)
+                row -= count
+            return file.read(list(names)).slice(0, 0)
+
+
+def same_table(a: Version, b: Version, name: str) -> bool:
+    """Whether both versions have a table with the same bytes, in every form that both have."""
+    forms = [form for form in _forms(name) if a.has(form) and b.has(form)]
+    if not forms:
+        return not has_table(a, name) and not has_table(b, name)
+    return all(same_content(a, b, form) for form in forms)
+
+
+def has_table(version: Version, name: str) -> bool:
+    """Whether a version has a table."""
+    return any(version.has(form) for form in _forms(name))
+
+
+def open_pair(a: Version, b: Version, name: str, scratch: Path) -> tuple[TableFile, TableFile]:
+    """A table of two versions, in the form in which they differ; Parquet, if that does not decide.
+
+    Args:
+        a: a version that has the table.
+        b: another.
+        name: of the table.
+        scratch: an empty folder for what is made of CSV.
+
+    Raises:
+        DatasetError: its content is not on this machine.
+    """
+    csv_only = not any(
+        a.has(form) and b.has(form) and not same_content(a, b, form)
+        for form in _forms(name)
+        if form.startswith("parquet/")
+    )
+    both = [
+        open_table(version, name, scratch / side, csv_only=csv_only) for version, side in ((a, "a"), (b, "b"))
+    ]
+    return both[0], both[1]
+
+
+def open_table(version: Version, name: str, scratch: Path, *, csv_only: bool = False) -> TableFile:
+    """A table of a version: its Parquet file or, where that is not here, one made of the CSV file.
+
+    Raises:
+        DatasetError: its content is not on this machine.
+    """
+    parquet, text = _forms(name)
+    if version.is_here(parquet) and not (csv_only and version.is_here(text)):
+        return TableFile(version.path(parquet))
+    if not version.is_here(text):
+        return TableFile(version.path(parquet if version.has(parquet) else text))
+    return TableFile(_from_csv(version, name, scratch))
+
+
+def _forms(name: str) -> tuple[str, str]:
+    return f"parquet/{name}.parquet", f"csv/{name}.csv"
+
+
+def _from_csv(version: Version, name: str, scratch: Path) -> Path:
+    scratch.mkdir(parents=True, exist_ok=True)
+    path, target = version.path(f"csv/{name}.csv"), scratch / f"{name}.parquet"
+    types = _types(version, name)
+    try:
+        with (
+            csv.open_csv(path, **_options(types)) as batches,
+            pq.ParquetWriter(target, batches.schema) as file,
+        ):
+            for batch in batches:
+                file.write_batch(batch)
+    except pa.ArrowInvalid as error:
+        raise UsageError(
+            f"csv/{name}.csv of {version.name} is not as its {_PACKAGE} says: {error}"
+        ) from error
+    return target
+
+
+def _types(version: Version, name: str) -> dict[str, pa.DataType]:
+    """Types of a table's columns as the version itself declares them; of one that does not, today's."""
+    if version.has(_PACKAGE):
+        for resource in json.loads(version.files.read(_PACKAGE)).get("resources", []):
+            if resource.get("path") == f"csv/{name}.csv":
+                fields = resource["schema"]["fields"]
+                return {one["name"]: _FRICTIONLESS.get(one["type"], pa.string()) for one in fields}
+    return {field.name: field.type for field in published_table(name).arrow_schema}
+
+
+def _options(types: dict[str, pa.DataType]) -> dict[str, object]:
+    return {
+        "read_options": csv.ReadOptions(block_size=_CSV_BLOCK),
+        "parse_options": csv.ParseOptions(newlines_in_values=True),
+        "convert_options": csv.ConvertOptions(
+            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+        ),
+    }
+
+
+def ledger(version: Version, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """Columns of a ledger as texts, some rows at a time; those that it does not have are empty.
+
+    Raises:
+        DatasetError: its content is not on this machine.
+    """
+    path = f"audit/{name}.csv"
+    if not version.has(path):
+        return
+    options = _options(dict.fromkeys(columns, pa.string()))
+    convert = options["convert_options"]
+    convert.include_columns, convert.include_missing_columns = list(columns), True  # type: ignore[attr-defined]
+    try:
+        with csv.open_csv(version.path(path), **options) as batches:
+            for batch in batches:
+                yield pa.Table.from_batches([batch])
+    except pa.ArrowInvalid as error:
+        raise UsageError(f"{path} of {version.name} is no table: {error}") from error
+
+
+def whole(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece; texts that are too many for 32 bits get wider offsets."""
+    if pa.types.is_string(column.type) and column.nbytes > _LARGEST_TEXTS:
+        column = column.cast(pa.large_string())
+    found = column.combine_chunks()
+    return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found
+
+
+def places_in(values: pa.Array, among: pa.Array) -> np.ndarray:
+    """Of each value, its place in another array; -1 where it is not there, or empty."""
+    found = pc.index_in(values, value_set=among, skip_nulls=True)
+    return pc.fill_null(found, -1).to_numpy(zero_copy_only=False).astype("int64")
+
+
+def those_in(values: pa.ChunkedArray, wanted: pa.Array | Collection[str]) -> pa.ChunkedArray:
+    """Which values are among others."""
+    among = wanted if isinstance(wanted, pa.Array) else pa.array(sorted(wanted), pa.string())
+    return pc.is_in(values, value_set=among, skip_nulls=True)
+
+
+def missing_content(version: Version, tables: Sequence[str]) -> list[str]:
+    """Files that a comparison needs and whose content is not on this machine: ledgers, and tables in no form here."""
+    needed = [f"audit/{name}.csv" for name in LEDGERS_READ]
+    found = [name for name in needed if version.has(name) and not version.is_here(name)]
+    for table in tables:
+        forms = [form for form in _forms(table) if version.has(form)]
+        if forms and not any(version.is_here(form) for form in forms):
+            found.append(forms[0])
+    return found

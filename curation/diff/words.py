@@ -1,0 +1,203 @@
+"""What a result says in words: lines for the terminal, the page and ``CHANGES.md`` come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from curation.diff.model import Cause, ColumnDifference, Difference, TableDifference
+
+LATER = "new record"
+
+
+def headline(difference: Difference) -> str:
+    """The result in a sentence."""
+    counts = difference.counts
+    if difference.is_empty:
+        return "No difference."
+    differ = "differ" if len(difference.tables) > 1 else "differs"
+    return (
+        f"{_count(len(difference.tables), 'table')} of {_tables(difference)} {differ}: "
+        f"{_count(counts.added, 'row')} added, {counts.removed:,} removed, {counts.changed:,} changed in "
+        f"{_count(counts.cells, 'cell')}."
+    )
+
+
+def verdict(difference: Difference) -> str:
+    """Whether everything has a cause."""
+    if difference.is_empty:
+        return "There is nothing to explain."
+    if difference.unexplained:
+        return f"{difference.unexplained:,} of the changes have no cause: an error of ours, please report it."
+    return "Every change has a cause."
+
+
+def skipped(difference: Difference) -> str:
+    """What was not compared cell by cell, or turned out the same."""
+    parts = []
+    if difference.identical:
+        parts.append(
+            f"{_count(len(difference.identical), 'table')} skipped as the files are the same "
+            f"({', '.join(difference.identical)})"
+        )
+    if difference.same_values:
+        parts.append(f"other bytes, but the same values: {', '.join(difference.same_values)}")
+    return "; ".join(parts)
+
+
+def severe(difference: Difference) -> Iterator[str]:
+    """What was lost: rows, columns, and columns that emptied."""
+    for table in difference.tables:
+        if table.removed:
+            causes = ", ".join(
+                f"{one.count:,} {one.cause}" for one in table.row_causes if one.kind == "row removed"
+            )
+            yield f"{table.name} lost {_count(table.removed, 'row')}: {causes}"
+        if table.columns_removed:
+            yield f"{table.name} lost {_count(len(table.columns_removed), 'column')}: {_some(table.columns_removed)}"
+        if table.emptied:
+            yield f"{_some(table.emptied)} of {table.name} lost all values"
+
+
+def cause_words(cause: Cause) -> str:
+    """A cause with its details."""
+    more = [part for part in (cause.rule, cause.detail) if part]
+    return f"{cause.cause} ({', '.join(more)})" if more else cause.cause
+
+
+def column_words(column: ColumnDifference) -> str:
+    """How the cells of a column differ."""
+    kinds = {
+        "changed": column.changed,
+        "appeared": column.appeared,
+        "disappeared": column.disappeared,
+        "within rounding": column.rounding,
+    }
+    return ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
+
+
+def change_words(column: ColumnDifference) -> str:
+    """How far the numbers of a column moved; empty where nothing can be said."""
+    if column.median_change is None or column.largest_change is None:
+        return ""
+    return f"median {share(column.median_change)}, largest {share(column.largest_change)}"
+
+
+def share(value: float) -> str:
+    """A relative change as people read it."""
+    if value >= 10:
+        return f"{value:,.3g}x" if value < 1e6 else f"{value:.1e}x"
+    percent = value * 100
+    return f"{percent:.2g} %" if percent < 10 else f"{percent:.0f} %"
+
+
+def version_words(name: str, old: object, new: object) -> str:
+    """What changed of what the versions were made with."""
+    one, other = (str(value)[:12] if value is not None else "none" for value in (old, new))
+    return f"{name}: {one} to {other}"
+
+
+def columns_words(table: TableDifference) -> Iterator[str]:
+    """Columns that came, went or have another type."""
+    for what, names in (("new", table.columns_added), ("gone", table.columns_removed)):
+        if names:
+            yield f"{_count(len(names), 'column')} {what}: {', '.join(names)}"
+    if table.columns_retyped:
+        retyped = (f"{one.name} ({one.old} to {one.new})" for one in table.columns_retyped)
+        yield f"{_count(len(table.columns_retyped), 'column')} of another type: {', '.join(retyped)}"
+
+
+def summary_lines(difference: Difference) -> list[str]:
+    """Short Markdown bullets for an entry of ``CHANGES.md``: what a release changed.
+
+    Args:
+        difference: of the release before, and the one to describe.
+    """
+    if difference.is_empty:
+        return ["- No table changed."]
+    lines = []
+    if difference.unexplained:
+        lines.append(
+            f"- **{difference.unexplained:,} changes have no cause; please report this as a defect.**"
+        )
+    lines += [f"- {line}" for line in _records(difference)]
+    for table in sorted(difference.tables, key=lambda one: one.name):
+        lines.append(f"- `{table.name}`: {_rows(table)}{_cells(table)}")
+        lines += [f"- `{table.name}`: {words}" for words in columns_words(table)]
+    lines += [f"- {line}" for line in (_repairs(difference), _public(difference)) if line]
+    if difference.versions:
+        changed = sorted(set(difference.versions) - {"index", "pyarrow", "numpy"})
+        if changed:
+            lines.append(f"- Made with another version of: {', '.join(changed)}")
+    return lines
+
+
+def _records(difference: Difference) -> Iterator[str]:
+    """Records received and withdrawn, by resource."""
+    parts = []
+    for resource, counts in difference.b.tables.items():
+        before = difference.a.tables.get(resource, {})
+        more = {kind: counts.get(kind, 0) - before.get(kind, 0) for kind in ("received", "withdrawn")}
+        if any(more.values()):
+            words = [f"{number:+,} {kind}" for kind, number in more.items() if number]
+            parts.append(f"{resource} {', '.join(words)}")
+    if parts:
+        yield f"Records: {'; '.join(parts)}"
+
+
+def _rows(table: TableDifference) -> str:
+    what = "ratings" if table.name == "rating" else "images"
+    words = f"{table.rows[1]:,} {what}"
+    by_kind = {"row added": table.added, "row removed": table.removed}
+    for kind, number in by_kind.items():
+        if number:
+            causes = _causes([one for one in table.row_causes if one.kind == kind], number)
+            words += f", {number:,} {kind.removeprefix('row ')}{causes}"
+    return words
+
+
+def _causes(causes: list[Cause], number: int) -> str:
+    if len(causes) == 1 and causes[0].cause == LATER:
+        return ""
+    if len(causes) == 1:
+        return f" ({cause_words(causes[0])})"
+    return f" ({', '.join(f'{one.count:,} {cause_words(one)}' for one in causes)})"
+
+
+def _cells(table: TableDifference) -> str:
+    if not table.changed:
+        return ""
+    counts: dict[str, int] = {}
+    for one in table.cell_causes:
+        counts[one.cause] = counts.get(one.cause, 0) + one.count
+    causes = ", ".join(
+        f"{count:,} {cause}" for cause, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    )
+    return f", {table.changed:,} changed (cells: {causes})"
+
+
+def _repairs(difference: Difference) -> str:
+    """Cells repaired by each rule, where their number changed."""
+    before, now = difference.a.repairs, difference.b.repairs
+    changed = {rule: now.get(rule, 0) - before.get(rule, 0) for rule in sorted({*before, *now})}
+    words = [f"{rule} {now.get(rule, 0):,} ({more:+,})" for rule, more in changed.items() if more]
+    return f"Repaired cells by rule: {', '.join(words)}" if words else ""
+
+
+def _public(difference: Difference) -> str:
+    before, now = difference.a.public, difference.b.public
+    changed = {name: now.get(name, 0) - before.get(name, 0) for name in sorted({*before, *now})}
+    words = [f"{name} {now.get(name, 0):,} ({more:+,})" for name, more in changed.items() if more]
+    return f"Public images: {', '.join(words)}" if words else ""
+
+
+def _tables(difference: Difference) -> int:
+    return len(difference.tables) + len(difference.identical) + len(difference.same_values)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def _some(names: tuple[str, ...], most: int = 5) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"

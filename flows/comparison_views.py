@@ -1,0 +1,156 @@
+"""Comparisons for a terminal: they fit into 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from curation.diff import words
+from curation.diff.life import Event, Life, RecordFate
+from curation.diff.model import UNEXPLAINED, Cause, Difference, Side, TableDifference
+
+MOST_COLUMNS = 8
+"""Columns of a table that a terminal shows; ``--html`` and ``--json`` have all."""
+MOST_CELLS = 5
+_BAD, _HEAD = "bold red", "bold"
+
+
+def difference_lines(found: Difference) -> Iterator[RenderableType]:
+    """The result, most severe first."""
+    yield _sides(found.a, found.b)
+    yield Text(words.headline(found))
+    if found.unexplained or not found.is_empty:
+        yield Text(words.verdict(found), style=_BAD if found.unexplained else "green")
+    if skipped := words.skipped(found):
+        yield Text(f"{skipped}.", style="dim")
+    for note in found.notes:
+        yield Text(f"Note: {note}.", style="dim")
+    for name, (old, new) in found.versions.items():
+        yield Text(f"Made with another {words.version_words(name, old, new)}", style="dim")
+    if found.is_empty:
+        return
+    if found.unexplained:
+        yield from _unexplained(found)
+    if lost := list(words.severe(found)):
+        yield Text("\nLost", style=_HEAD)
+        yield from (Padding(Text(line), (0, 0, 0, 2)) for line in lost)
+    yield _overview(found)
+    for table in found.tables:
+        yield from _table(table)
+
+
+def _sides(a: Side, b: Side) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for letter, side in (("A", a), ("B", b)):
+        commit = side.commit[:10] if side.commit else "folder"
+        newest = f"newest record {side.newest_record}" if side.newest_record else "no records"
+        table.add_row(
+            Text(letter, style=_HEAD), Text(side.name, overflow="fold"), commit, Text(newest, style="dim")
+        )
+    return table
+
+
+def _unexplained(found: Difference) -> Iterator[RenderableType]:
+    yield Text("\nUnexplained", style=_BAD)
+    for table in found.tables:
+        for cause in table.causes:
+            if not cause.is_explained:
+                text = f"{table.name}: {cause.count:,} of {cause.kind}, e.g. {', '.join(cause.examples[:1])}"
+                yield Padding(Text(text, style=_BAD), (0, 0, 0, 2))
+        for cell in table.unexplained_cells[:MOST_CELLS]:
+            yield Padding(Text(f"{cell.key} {cell.column}"), (0, 0, 0, 4))
+            yield Padding(Text(f"was {_shown(cell.old)}, is {_shown(cell.new)}"), (0, 0, 0, 6))
+
+
+def _shown(value: str | None) -> str:
+    return "empty" if value is None else value if len(value) <= 60 else value[:57] + "..."
+
+
+def _overview(found: Difference) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("")
+    for name in ("rows in A", "in B", "added", "removed", "changed", "unexplained"):
+        table.add_column(name, justify="right")
+    for one in found.tables:
+        numbers = (*one.rows, one.added, one.removed, one.changed, one.unexplained)
+        table.add_row(one.name, *(f"{number:,}" for number in numbers), style=_BAD if one.unexplained else "")
+    return table
+
+
+def _table(found: TableDifference) -> Iterator[RenderableType]:
+    yield Text(found.name + (f" (only in {found.only_in.upper()})" if found.only_in else ""), style=_HEAD)
+    for line in words.columns_words(found):
+        yield Padding(Text(line), (0, 0, 0, 2))
+    yield _causes(found.causes)
+    if found.columns:
+        yield _columns(found)
+    yield Text("")
+
+
+def _causes(causes: tuple[Cause, ...]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(justify="right", min_width=9)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for cause in causes:
+        style = "" if cause.is_explained else _BAD
+        table.add_row(f"{cause.count:,}", cause.kind, Text(words.cause_words(cause)), style=style)
+    return table
+
+
+def _columns(found: TableDifference) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, caption_justify="left")
+    table.add_column("column", overflow="fold", max_width=28)
+    for name in ("changed", "new", "gone", "round", "median", "largest"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in found.columns[:MOST_COLUMNS]:
+        numbers = (one.changed, one.appeared, one.disappeared, one.rounding)
+        moved = (
+            "" if value is None else words.share(value) for value in (one.median_change, one.largest_change)
+        )
+        name = f"{one.name} (emptied)" if one.emptied else one.name
+        table.add_row(name, *(f"{number:,}" if number else "" for number in numbers), *moved)
+    if len(found.columns) > MOST_COLUMNS:
+        table.caption = f"and {len(found.columns) - MOST_COLUMNS:,} more columns: --html or --json"
+    return table
+
+
+def life_lines(found: Life) -> Iterator[RenderableType]:
+    """The life of a record, a version after the other."""
+    yield Text(f"The life of {found.asked}", style=_HEAD)
+    for stage in found.stages:
+        newest = f"  newest record {stage.newest_record}" if stage.newest_record else ""
+        yield Text.assemble("\n", (stage.version, _HEAD), (f"  commit {stage.commit[:10]}{newest}", "dim"))
+        if not stage.fates:
+            yield Padding(Text("no record in the ledgers"), (0, 0, 0, 2))
+        for fate in stage.fates:
+            yield Padding(Text(_fate_words(fate)), (0, 0, 0, 2))
+        if stage.tables:
+            yield Padding(Text(f"in {', '.join(dict.fromkeys(stage.tables))}", style="dim"), (0, 0, 0, 2))
+        for event in stage.events:
+            style = _BAD if event.cause == UNEXPLAINED else ""
+            yield Padding(Text(_event_words(event), style=style), (0, 0, 0, 4))
+
+
+def _fate_words(fate: RecordFate) -> str:
+    more = [fate.reason or ""]
+    if fate.representative not in (None, fate.record_id):
+        more.append(f"represented by {fate.representative}")
+    if fate.curated_representative == fate.record_id:
+        more.append("represents the image in the curated table")
+    elif fate.curated_representative is not None:
+        more.append(f"in the curated table by {fate.curated_representative}: {fate.curated_reason}")
+    return f"{fate.resource} {fate.record_id}: {'; '.join(filter(None, [fate.fate or 'no fate', *more]))}"
+
+
+def _event_words(event: Event) -> str:
+    what = f"{event.where}.{event.column} {event.what}" if event.column else f"{event.where}: {event.what}"
+    if event.old is not None or event.new is not None:
+        what += f", {_shown(event.old)} to {_shown(event.new)}"
+    why = [part for part in (event.cause, event.rule) if part]
+    return f"{what}: {', '.join(why)}" if why else what
