@@ -18,7 +18,7 @@ from curation.index.index import Index
 from curation.pseudonyms import Pseudonyms
 from curation.publish.dataset import MADE_ANEW, PUBLISHED, RELEASED, SnapshotDataset
 from curation.publish.versions import after_release, of_night
-from curation.report import Before, write_report
+from curation.report import Before, Changes, changes_since, write_report
 from curation.store import RecordStore
 from curation.store.files import to_json
 
@@ -37,11 +37,14 @@ class PublishReport:
         commit: the new commit; ``None`` when nothing changed.
         snapshot: what ``snapshot.json`` says now.
         before: what it said before; empty for a first night.
+        changes: how the tables differ from those of the last release; ``None`` without one, or where its content is
+            not here.
     """
 
     commit: str | None
     snapshot: dict[str, Any]
     before: dict[str, Any]
+    changes: Changes | None = None
 
 
 def publish(
@@ -95,7 +98,7 @@ def publish(
         return PublishReport(None, before, before)
     on_stage("report")
     snapshot = after_release(report.snapshot, before)
-    page = _write_page(dataset, snapshot, before)
+    page, changes = _write_page(dataset, snapshot, before)
     on_stage("commit")
     if index is not None:
         index.keep()
@@ -107,23 +110,27 @@ def publish(
     newest = report.newest_record
     date = datetime.fromisoformat(newest) if newest else None
     commit = dataset.commit([*code, *page, *report.files], message, date, sorted(gone))
-    return PublishReport(commit, snapshot, before)
+    return PublishReport(commit, snapshot, before, changes)
 
 
-def _write_page(dataset: SnapshotDataset, snapshot: dict[str, Any], before: dict[str, Any]) -> list[str]:
+def _write_page(
+    dataset: SnapshotDataset, snapshot: dict[str, Any], before: dict[str, Any]
+) -> tuple[list[str], Changes | None]:
     """Write the page of the night, which is not among the files that a rebuild compares: it speaks of versions before.
 
     Returns:
-        Names of its files.
+        Names of its files, and how the tables differ from those of the last release.
     """
     released = before.get("last_release", {}).get("version")
-    release, night = None, None
+    release, night, changes = None, None, None
     if released in dataset.releases():
         told = json.loads(dataset.published("snapshot.json", released) or b"{}")
         release = Before(released, told, partial(dataset.open, commit=released))
+        changes = changes_since(released, dataset.path, dataset.staging)
     if before and "version" not in before:
         night = Before("the night before", before, dataset.open)
-    return write_report(dataset.staging, snapshot, release=release, night=night)
+    names = write_report(dataset.staging, snapshot, release=release, night=night, changes=changes)
+    return names, changes
 
 
 def commit_message(

@@ -147,7 +147,7 @@ def draw(counts: Growth, version: Version) -> bytes:
         for resource, panel in zip(RESOURCES, axes.flat, strict=True):
             draw_panel(panel, resource, counts)
         figure.suptitle(f"Snapshot of the MRIQC Web-API, version {version}")
-        figure.supxlabel("month in which the service took the record")
+        figure.supxlabel("when the service took the record, by month (UTC)")
         content = io.BytesIO()
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
     return _with_text(content.getvalue(), _title(version), _description(counts))
@@ -169,7 +169,7 @@ def draw_panel(panel: Axes, resource: str, counts: Growth) -> None:
             x, y, style, color=_COLOURS[kind], linewidth=1.8, label=f"{_name(kind, resource)}: {sums[-1]:,}"
         )
     panel.set_title(_TITLES[resource], loc="left", fontsize=10)
-    panel.set_ylabel("number, cumulated")
+    panel.set_ylabel("cumulative number")
     panel.set_ylim(bottom=0, top=None if any(counts.records[resource]) else 1)
     panel.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
@@ -192,18 +192,19 @@ def _title(version: Version) -> str:
     return f"Growth of the MRIQC Web-API's database, version {version}"
 
 
-def describe_panel(counts: Growth, resource: str) -> str:
-    """What the panel of one resource shows, in words."""
-    records, images = ((sums[resource] or (0,))[-1] for sums in (counts.records, counts.images))
-    return f"{_TITLES[resource]}: {records:,} {_name('records', resource)}, {images:,} {_name('images', resource)}."
-
-
 def _description(counts: Growth) -> str:
     if not counts.months:
         return "There are no records."
     first, last = (f"{month // 12:04}-{month % 12 + 1:02}" for month in (counts.months[0], counts.months[-1]))
-    panels = [describe_panel(counts, resource) for resource in RESOURCES]
-    return f"Four panels with two lines each, cumulated from {first} to {last}. " + " ".join(panels)
+    panels = [
+        f"{_TITLES[resource]}: {counts.records[resource][-1]:,} {_name('records', resource)}, "
+        f"{counts.images[resource][-1]:,} {_name('images', resource)}."
+        for resource in RESOURCES
+    ]
+    return (
+        f"Four panels with two lines each, cumulated from {first} to {last}. {' '.join(panels)} "
+        "Records that were withdrawn are not counted."
+    )
 
 
 def _with_text(svg: bytes, title: str, description: str) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Before:
 
     name: str
     snapshot: Mapping[str, Any]
-    open: Callable[[str], BinaryIO | None]
+    open: Callable[[str], BufferedIOBase | None]
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,18 @@ class Changes:
     lines: tuple[str, ...]
     tables: tuple[TableChanges, ...]
     unexplained: int
+
+    @property
+    def added(self) -> int:
+        """Rows, over all tables."""
+        return sum(table.added for table in self.tables)
+
+    @property
+    def removed(self) -> int:
+        """Rows, over all tables."""
+        return sum(table.removed for table in self.tables)
+
+    @property
+    def changed(self) -> int:
+        """Rows, over all tables."""
+        return sum(table.changed for table in self.tables)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import BufferedIOBase
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +35,7 @@ SKEWED = 100
 """Values whose upper limit is so many times their lower quantile are drawn on a logarithmic axis."""
 BINS = 36
 
-Opener = Callable[[str], BinaryIO | None]
+Opener = Callable[[str], BufferedIOBase | None]
 
 
 @dataclass(frozen=True)

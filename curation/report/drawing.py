@@ -167,8 +167,6 @@ def number(value: float) -> str:
         return f"{int(value):,}"
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    if abs(value) < 0.001:
-        return f"{value:.2e}"
     return f"{value:.3g}"
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.ticker import MaxNLocator
 
+MOST_YEARS = 8
+"""Years that have room below an axis."""
 BETTER = {"higher": "higher is better", "lower": "lower is better"}
 
 
@@ -62,7 +64,8 @@ def draw_iqms(
     """
     name = f"iqms-{resource}"
     rows = sum(len(one.spreads) for one in night)
-    with drawing(0.86 * len(night) + 0.17 * rows + 0.1) as figure:
+    # Two lines a group need more room than one.
+    with drawing(0.86 * len(night) + (0.22 if before else 0.17) * rows + 0.1) as figure:
         panels = figure.subplots(len(night), 1, squeeze=False)[:, 0]
         for axes, one in zip(panels, night, strict=True):
             _draw_distribution(axes, one, before.get(one.column))
@@ -112,7 +115,7 @@ def _draw_distribution(axes: Axes, one: Distribution, before: Distribution | Non
         y = -0.75 - place
         _draw_spread(axes, y, one, group, BLUE if group == ALL else GREEN)
         if before is not None and group in before.spreads:
-            _draw_spread(axes, y - 0.34, before, group, GREY)
+            _draw_spread(axes, y - 0.4, before, group, GREY, 0.6)
     if one.logarithmic:
         axes.set_xscale("log")
     axes.set_xlim(low, high)
@@ -133,14 +136,22 @@ def _draw_distribution(axes: Axes, one: Distribution, before: Distribution | Non
     bare(axes, "bottom")
 
 
-def _draw_spread(axes: Axes, y: float, one: Distribution, group: str, colour: str) -> None:
+def _draw_spread(axes: Axes, y: float, one: Distribution, group: str, colour: str, size: float = 1.0) -> None:
     spread = one.spreads[group]
     if not spread.images:
         return
     p05, p25, p50, p75, p95 = spread.quantiles
-    axes.plot([p05, p95], [y, y], color=colour, linewidth=0.9, solid_capstyle="butt")
-    axes.plot([p25, p75], [y, y], color=colour, linewidth=3.4, solid_capstyle="butt")
-    axes.plot([p50], [y], "o", color="white", markeredgecolor=colour, markersize=3.6, markeredgewidth=1.1)
+    axes.plot([p05, p95], [y, y], color=colour, linewidth=0.9 * size, solid_capstyle="butt")
+    axes.plot([p25, p75], [y, y], color=colour, linewidth=3.4 * size, solid_capstyle="butt")
+    axes.plot(
+        [p50],
+        [y],
+        "o",
+        color="white",
+        markeredgecolor=colour,
+        markersize=3.6 * size,
+        markeredgewidth=1.1 * size,
+    )
 
 
 PARAMETERS = (
@@ -294,7 +305,9 @@ def draw_public_years(years: Mapping[str, tuple[int, int]]) -> Figure:
         axes = figure.subplots()
         shares = [100 * public / images if images else 0.0 for images, public in years.values()]
         axes.bar(range(len(years)), shares, color=GREEN, width=0.7)
-        axes.set_xticks(range(len(years)), list(years))
+        # Every second year where all would touch.
+        step = 1 + (len(years) > MOST_YEARS)
+        axes.set_xticks(range(0, len(years), step), list(years)[::step])
         axes.set_ylabel("public images (%)")
         axes.set_xlabel("year of the record")
         axes.set_ylim(0, max([*shares, 1.0]) * 1.1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from curation.release.figure import Growth, describe_panel, draw_panel
+from curation.release.figure import Growth, draw_panel
 from curation.report.drawing import drawing, lay_out, to_svg
 from curation.report.figures import Figure
 from schemas.dictionary import Resource
@@ -14,10 +14,18 @@ def draw_growth(counts: Growth, resource: Resource) -> Figure:
     with drawing(2.5) as figure:
         axes = figure.subplots()
         draw_panel(axes, resource, counts)
-        axes.set_xlabel("month of the record")
+        axes.set_xlabel("when the service took the record (UTC)")
         lay_out(figure, 54, 8, 20, 34)
-        svg = to_svg(figure, name, f"Growth: {resource}", describe_panel(counts, resource))
+        svg = to_svg(figure, name, f"Growth: {resource}", _description(counts, resource))
     return Figure(name, svg, (), ())
+
+
+def _description(counts: Growth, resource: Resource) -> str:
+    if not counts.months:
+        return "There are no records."
+    records, images = counts.records[resource][-1], counts.images[resource][-1]
+    kind = "images that were rated" if resource == "rating" else "distinct images"
+    return f"Two lines that rise over time, to {records:,} records and {images:,} {kind}."
 
 
 def growth_rows(counts: Growth) -> tuple[list[str], list[list[str]]]:

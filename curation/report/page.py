@@ -9,8 +9,10 @@ from importlib.resources import files
 from typing import Any
 
 from curation.report.before import Before
+from curation.report.distributions import IQMS
 from curation.report.drawing import percent
 from curation.report.flow import FATES
+from schemas.dictionary import table
 from schemas.published import IMAGE_RESOURCES
 
 SECTIONS = {
@@ -54,6 +56,7 @@ def render(about: Mapping[str, Any]) -> bytes:
         "images": IMAGE_RESOURCES,
         "style": Markup(style),
         "total": total,
+        "meanings": _meanings(),
         "agreed": about["snapshot"]["agreement"].get("images", 0),
         "since": _since(total, about["night"], about["release"]),
         "withdrawn": _withdrawn(about["snapshot"]),
@@ -96,6 +99,13 @@ def _with_code(text: str) -> Any:
 
 def _sum(tables: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
     return {kind: sum(counts.get(kind, 0) for counts in tables.values()) for kind in _COUNTED}
+
+
+def _meanings() -> dict[str, str]:
+    """What the metrics that are shown measure, by name."""
+    columns = {column.name: column for name in reversed(IMAGE_RESOURCES) for column in table(name).iqms}
+    shown = dict.fromkeys(name for names in IQMS.values() for name in names)
+    return {name: columns[name].description for name in shown}
 
 
 def _since(
