@@ -213,6 +213,7 @@ def _completeness(name: str, received: Mapping, curated: Mapping) -> tuple[str, 
 def draw_bars(
     name: str,
     title: str,
+    kind: str,
     bars: Sequence[tuple[str, int]],
     unit: str,
     whole: int | None = None,
@@ -223,7 +224,8 @@ def draw_bars(
     Args:
         name: of the figure.
         title: of the figure.
-        bars: what is counted.
+        kind: what each bar is one of.
+        bars: their names and counts.
         unit: of the counts.
         whole: that they are a share of, where that makes sense.
         colour: of the bars.
@@ -255,7 +257,7 @@ def draw_bars(
         svg = to_svg(
             figure, name, title, "; ".join(f"{label}: {count:,} {unit}" for label, count in bars) + "."
         )
-    head = ["", unit] + (["share"] if whole else [])
+    head = [kind, unit] + (["share"] if whole else [])
     rows = [[label, f"{count:,}"] + ([percent(count, whole)] if whole else []) for label, count in bars]
     return Figure(name, svg, head, rows)
 

@@ -28,6 +28,8 @@ from schemas.dictionary import RESOURCES
 from schemas.published import IMAGE_RESOURCES
 
 REPORT, FIGURES = "report.html", "figures"
+MOST_DATASETS = 12
+"""Datasets that are drawn; a table has all."""
 
 
 def write_report(
@@ -113,14 +115,16 @@ def _completeness_figures(coverage: Mapping[str, Any]) -> Iterator[Figure]:
 
 def _rating_figures(said: Rated, agreement: Mapping[str, Any]) -> Iterator[Figure]:
     labels = [*said.labels.items(), *([("not readable", said.unread)] if said.unread else [])]
-    yield draw_bars("ratings", "What raters said", labels, "ratings", said.ratings)
+    yield draw_bars("ratings", "What raters said", "label", labels, "ratings", said.ratings)
     named = [
         (name.removeprefix("artifact_").replace("_", " "), count)
         for name, count in said.artifacts.items()
         if count
     ]
     if named:
-        yield draw_bars("artifacts", "Artifacts that comments name", named, "ratings", said.ratings)
+        yield draw_bars(
+            "artifacts", "Artifacts that comments name", "artifact", named, "ratings", said.ratings
+        )
     if agreement.get("images"):
         yield draw_agreement(agreement["by_raters"])
 
@@ -129,4 +133,6 @@ def _public_figures(public: Mapping[str, Any]) -> Iterator[Figure]:
     if years := public_years(public):
         yield draw_public_years(years)
     if datasets := public_datasets(public):
-        yield draw_bars("public-datasets", "Datasets with most images", datasets[:12], "images")
+        yield draw_bars(
+            "public-datasets", "Datasets with most images", "dataset", datasets[:MOST_DATASETS], "images"
+        )
