@@ -29,6 +29,7 @@ from curation.index.index import Index
 from curation.ledgers import Ledgers
 from curation.pseudonyms import Pseudonyms
 from curation.repair import rules_digest, summarize
+from curation.report import write_report
 from curation.resource import Curated, Making, curate_resource
 from curation.space import require_space, tables_bytes, told_space
 from curation.store import RecordStore
@@ -77,6 +78,7 @@ def curate(
     withdrawals: Sequence[Request] | None = None,
     accept_coverage: bool = False,
     engine: Engine | None = None,
+    page: bool = False,
     on_stage: Callable[[str], None] = lambda text: None,
 ) -> CurationReport:
     """Make all tables and ledgers in ``out``; files of the same names are replaced, others are left alone.
@@ -89,6 +91,7 @@ def curate(
         withdrawals: requests to withdraw records; without (``None``) those in effect are as the store has them.
         accept_coverage: replace what is there even by much less.
         engine: where the work is done; threads of this process without.
+        page: whether to make ``report.html`` and ``figures/``, too.
         on_stage: told what begins.
 
     Raises:
@@ -118,6 +121,9 @@ def curate(
             engine=engine,
             on_stage=on_stage,
         )
+        if page:
+            on_stage("report")
+            report.files[:0] = write_report(staging, report.snapshot)
     except BaseException:
         if there.exists():
             kept.unlink(missing_ok=True)

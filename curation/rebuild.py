@@ -83,6 +83,8 @@ def rebuild(
 ) -> RebuildReport:
     """Make a version's tables again and compare them with what was published.
 
+    ``report.html`` and ``figures/`` are not among the files that are compared: they speak of versions before, too.
+
     Args:
         version: a tag or commit of the dataset.
         dataset: that has it.

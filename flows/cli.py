@@ -216,6 +216,7 @@ def curate(
             withdrawals=requests,
             accept_coverage=accept_coverage,
             engine=engine,
+            page=True,
             on_stage=say,
         )
     _print_snapshot(report.snapshot, as_json, report.withdrawals)

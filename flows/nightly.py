@@ -44,6 +44,7 @@ from curation.publish import PublishReport, SnapshotDataset, publish
 from curation.pull import PullReport, ResourcePull, ResourceReport, pull_run
 from curation.pull.pages import Page
 from curation.pull.windows import Window
+from curation.report import REPORT
 from curation.retention import RetentionReport, retain
 from curation.siblings import PushReport, push
 from curation.store import RecordStore
@@ -252,20 +253,22 @@ def night_markdown(pulled: PullReport, published: PublishReport) -> str:
         f"## {'Commit ' + published.commit[:10] if published.commit else 'Nothing new, no commit'}",
         "",
         "| | on the service | new | changed | deleted | representatives | duplicates | quarantined "
-        "| excluded | unretrievable |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| excluded | withdrawn | unretrievable |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for resource, counts in published.snapshot["tables"].items():
         pull = pulled.resources.get(resource, ResourceReport(resource))
         lines.append(
             f"| {resource} | {pull.total} | {pull.new} | {pull.changed} | {pull.deleted} | {counts['representatives']} "
-            f"| {counts['duplicates']} | {counts['quarantined']} | {counts['excluded']} | {len(pull.unretrievable)} |"
+            f"| {counts['duplicates']} | {counts['quarantined']} | {counts['excluded']} | {counts['withdrawn']} "
+            f"| {len(pull.unretrievable)} |"
         )
     lines += _found_markdown(published.snapshot)
     if published.withdrawals:
         heads = " | ".join(WITHDRAWAL_COLUMNS)
         lines += ["", f"| {heads} |", "|---|---|---|---|---|"]
         lines += [f"| {' | '.join(row)} |" for row in withdrawal_rows(published.withdrawals)]
+    lines += _changed_markdown(published)
     traffic = pulled.traffic
     lines += ["", f"{traffic['requests']} requests, {traffic['retries']} retries, {traffic['bytes']} bytes"]
     return "\n".join(lines) + "\n"
@@ -290,6 +293,19 @@ def _found_markdown(snapshot: dict[str, Any]) -> list[str]:
         rows = snapshot["agreement"]["by_raters"]
         lines += [f"| {' | '.join(str(row[kind]) for kind in kinds)} |" for row in rows]
     return [*lines, "", *(f"- {expectation}" for expectation in snapshot["expectations"])]
+
+
+def _changed_markdown(published: PublishReport) -> list[str]:
+    """What changed since the last release, and where all of it can be looked at."""
+    lines: list[str] = []
+    if changes := published.changes:
+        release = published.snapshot["last_release"]["version"]
+        lines += ["", f"Since release {release}:", "", *(f"- {line}" for line in changes.lines)]
+        if changes.unexplained:
+            lines.append(f"- **{changes.unexplained} changes have no cause**")
+    if published.commit:
+        lines += ["", f"Figures and examples: `{REPORT}` of commit {published.commit[:10]}"]
+    return lines
 
 
 def nightly(settings: Settings) -> NightReport:

@@ -35,6 +35,7 @@ Web-API (Esteban et al., Scientific Data 2019, https://doi.org/10.1038/s41597-01
 | `audit/matches.csv` | a place where the file of an image is public |
 | `audit/disagreements.csv` | a cell that is not what the public image's sidecar says |
 | `audit/scrubbed.csv` | a kind of personal data and a column: how often it was removed or replaced |
+| `report.html`, `figures/*.svg` | (a page to look at, in a browser) what came in, what became of it, and how it looks |
 | `dictionary/*.json` | (a file a table) what every column means |
 | `datapackage.json` | the same as a Frictionless data package |
 | `snapshot.json` | counts, coverage, digests, versions |

@@ -24,9 +24,11 @@ from curation.store.files import write_atomically
 
 LAYOUT_PROCEDURE = "mriqc_snapshot_layout"
 _ANNEXED = ("audit", "csv", "parquet")
-PUBLISHED = (*_ANNEXED, "code", "datapackage.json", "dictionary", "snapshot.json")
+MADE_ANEW = ("code", "figures")
+"""Folders in git of which a night leaves nothing that it does not write."""
+PUBLISHED = (*_ANNEXED, *MADE_ANEW, "datapackage.json", "dictionary", "report.html", "snapshot.json")
 """What a night writes."""
-RELEASED = ("SHA256SUMS", "croissant.json", "figures", "isatab")
+RELEASED = ("SHA256SUMS", "croissant.json", "isatab")
 """What speaks of a release alone: the next night that commits removes it."""
 EDITED = ("CHANGES.md", "CITATION.cff", "README.md")
 """What releases write into, and persons may, too."""

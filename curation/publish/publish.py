@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from curation.code import copy_code
@@ -15,9 +16,10 @@ from curation.engine import Engine
 from curation.errors import LawBroken
 from curation.index.index import Index
 from curation.pseudonyms import Pseudonyms
-from curation.publish.dataset import PUBLISHED, RELEASED, SnapshotDataset
+from curation.publish.dataset import MADE_ANEW, PUBLISHED, RELEASED, SnapshotDataset
 from curation.publish.versions import of_night
 from curation.release.snapshot import snapshot_of_night
+from curation.report import Before, Changes, changes_since, write_report
 from curation.store import RecordStore
 from curation.store.files import to_json
 from curation.withdrawals import Outcome, Request
@@ -38,12 +40,15 @@ class PublishReport:
         snapshot: what ``snapshot.json`` says now.
         before: what it said before; empty for a first night.
         withdrawals: what became of each request to withdraw records.
+        changes: how the tables differ from those of the last release; ``None`` without one, or where its content is
+            not here.
     """
 
     commit: str | None
     snapshot: dict[str, Any]
     before: dict[str, Any]
     withdrawals: list[Outcome] = field(default_factory=list)
+    changes: Changes | None = None
 
 
 def publish(
@@ -98,19 +103,41 @@ def publish(
     if of_night(report.snapshot) == of_night(before):
         shutil.rmtree(dataset.staging)
         return PublishReport(None, before, before, report.withdrawals)
+    on_stage("report")
+    snapshot = snapshot_of_night(report.snapshot, before)
+    page, changes = _write_page(dataset, snapshot, before)
     on_stage("commit")
     if index is not None:
         index.keep()
     dataset.configure("datalad.run.substitutions.store", str(store.path.absolute()))
-    snapshot = snapshot_of_night(report.snapshot, before)
     (dataset.staging / "snapshot.json").write_bytes(to_json(snapshot))
     code = [f"code/{name}" for name in copy_code(dataset.staging / "code")]
-    gone = {*dataset.committed("code"), *dataset.committed(*RELEASED)}.difference(code)
+    gone = {*dataset.committed(*MADE_ANEW), *dataset.committed(*RELEASED)}.difference(code, page)
     message = commit_message(snapshot, before, dataset.dataset_id(), store)
     newest = report.newest_record
     date = datetime.fromisoformat(newest) if newest else None
-    commit = dataset.commit([*code, *report.files], message, date, sorted(gone))
-    return PublishReport(commit, snapshot, before, report.withdrawals)
+    commit = dataset.commit([*code, *page, *report.files], message, date, sorted(gone))
+    return PublishReport(commit, snapshot, before, report.withdrawals, changes)
+
+
+def _write_page(
+    dataset: SnapshotDataset, snapshot: dict[str, Any], before: dict[str, Any]
+) -> tuple[list[str], Changes | None]:
+    """Write the page of the night, which is not among the files that a rebuild compares: it speaks of versions before.
+
+    Returns:
+        Names of its files, and how the tables differ from those of the last release.
+    """
+    released = before.get("last_release", {}).get("version")
+    release, night, changes = None, None, None
+    if released in dataset.releases():
+        told = json.loads(dataset.published("snapshot.json", released) or b"{}")
+        release = Before(released, told, partial(dataset.open, commit=released))
+        changes = changes_since(released, dataset.path, dataset.staging)
+    if before and "version" not in before:
+        night = Before("the night before", before, dataset.open)
+    names = write_report(dataset.staging, snapshot, release=release, night=night, changes=changes)
+    return names, changes
 
 
 def commit_message(

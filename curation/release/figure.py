@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +12,9 @@ from xml.sax.saxutils import escape
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pv
 
 from curation.errors import UsageError
+from curation.ledger_reading import count_ledger
 from curation.release.version import Version
 from schemas import RESOURCES
 
@@ -29,7 +29,6 @@ _KINDS = {"records": "records received", "images": "distinct images"}
 # https://jfly.uni-koeln.de/color/
 _COLOURS = {"records": "#E69F00", "images": "#0072B2"}
 _SIZE = (8.0, 5.6)  # inches
-_BLOCK = 4 << 20  # bytes read at once
 
 
 @dataclass(frozen=True)
@@ -59,16 +58,15 @@ def growth(records: Path) -> Growth:
     received: Counter[tuple[str, int]] = Counter()
     images: Counter[tuple[str, int]] = Counter()
     rated: dict[str, int] = {}
+
+    def count(batches: Iterable[pa.RecordBatch]) -> None:
+        for counts in (received, images, rated):
+            counts.clear()
+        for batch in batches:
+            _count(batch, received, images, rated)
+
     try:
-        with pv.open_csv(
-            records,
-            read_options=pv.ReadOptions(block_size=_BLOCK),
-            convert_options=pv.ConvertOptions(
-                include_columns=list(_COLUMNS), column_types=dict.fromkeys(_COLUMNS, pa.string())
-            ),
-        ) as reader:
-            for batch in reader:
-                _count(batch, received, images, rated)
+        count_ledger(records, _COLUMNS, count)
     except (OSError, pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise UsageError(
             f"{records}: cannot be read ({error}); is its content there? See `datalad get`"
@@ -88,7 +86,7 @@ def _count(
     """Add the records of a batch. An image has one representative, its earliest record, so that no set of checksums
     is needed; images that were rated are few."""
     # A record that the service gave no time has none here, where its id has none either.
-    batch = batch.filter(pc.not_equal(batch["created"], ""))
+    batch = batch.filter(pc.is_valid(batch["created"]))
     month = pc.utf8_slice_codeunits(batch["created"], 0, 7)
     table = pa.table({"resource": batch["resource"], "month": month, "fate": batch["fate"]})
     for row in table.group_by(["resource", "month", "fate"]).aggregate([([], "count_all")]).to_pylist():
@@ -147,7 +145,7 @@ def draw(counts: Growth, version: Version) -> bytes:
         FigureCanvasSVG(figure)
         axes = figure.subplots(2, 2, sharex=True)
         for resource, panel in zip(RESOURCES, axes.flat, strict=True):
-            _draw_panel(panel, resource, counts)
+            draw_panel(panel, resource, counts)
         figure.suptitle(f"Snapshot of the MRIQC Web-API, version {version}")
         figure.supxlabel("when the service took the record, by month (UTC)")
         content = io.BytesIO()
@@ -155,7 +153,8 @@ def draw(counts: Growth, version: Version) -> bytes:
     return _with_text(content.getvalue(), _title(version), _description(counts))
 
 
-def _draw_panel(panel: Axes, resource: str, counts: Growth) -> None:
+def draw_panel(panel: Axes, resource: str, counts: Growth) -> None:
+    """Draw the growth of one resource."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     # Sums are of the end of a month; the axis is in years.

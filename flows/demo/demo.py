@@ -109,6 +109,7 @@ def _show_ways(folder: Path, console: Console) -> None:
         "See which cells were repaired, and why": f"head -n 5 {dataset}/audit/repairs.csv",
     }
     console.rule("What to look at")
+    console.print(f"All at a glance:      {dataset}/report.html, in a browser", highlight=False)
     console.print(f"Tables:               {dataset}/csv/ and {dataset}/parquet/", highlight=False)
     console.print(f"Fate of every record: {dataset}/audit/records.csv", highlight=False)
     console.print(f"Cell by cell repairs: {dataset}/audit/repairs.csv", highlight=False)
