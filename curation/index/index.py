@@ -292,14 +292,19 @@ class Index:
         """Columns of all copies, with ``rank``; for indexes that fit into memory."""
         return pa.concat_tables([self.no_rows(columns), *self.rows(range(len(self.datasets)), columns)])
 
-    def metadata(self, digests: pa.Array) -> Iterator[dict[str, str]]:
-        """Sidecar metadata (canonical JSON) by their digests, each once, :data:`SIDECARS_AT_ONCE` or more at a time."""
+    def metadata(self, digests: pa.Array, numbers: Iterable[int]) -> Iterator[dict[str, str]]:
+        """Sidecar metadata (canonical JSON) by their digests, each once, :data:`SIDECARS_AT_ONCE` or more at a time.
+
+        Args:
+            digests: of the sidecars.
+            numbers: of the datasets that have them, in the order of :attr:`datasets`.
+        """
         left = digests
         found: dict[str, str] = {}
-        for dataset in self.datasets:
+        for number in numbers:
             if not len(left):
                 break
-            table = self._table("sidecars", dataset, SIDECARS.names)
+            table = self._table("sidecars", self.datasets[number], SIDECARS.names)
             wanted = table.filter(pc.is_in(table.column("digest"), left)) if len(table) else table
             if len(wanted):
                 found |= dict(zip(*(column.to_pylist() for column in wanted.columns), strict=True))

@@ -29,8 +29,8 @@ class Matches:
     """The public copies of some checksums.
 
     Attributes:
-        copies: every copy of any of them: the columns of the index that tables show, ``key`` (the place of its checksum
-            among those that were asked for), and ``chosen``.
+        copies: every copy of any of them: the columns of the index that tables show, ``number`` (of the dataset in the
+            index), ``key`` (the place of its checksum among those that were asked for), and ``chosen``.
         order: of the copies: by key, the chosen copy first, then as the choice ranks them.
     """
 
@@ -63,14 +63,14 @@ def match_checksums(checksums: pa.ChunkedArray, index: Index) -> Matches:
             hits[number] = which
     keys = [places.take(pa.array(starts[number] + which)).to_numpy() for number, which in hits.items()]
     some = (
-        rows.take(pa.array(which))
-        for rows, which in zip(index.rows(hits, _SHOWN, _REPEATED), hits.values(), strict=True)
+        _numbered(rows.take(pa.array(which)), number)
+        for rows, (number, which) in zip(index.rows(hits, _SHOWN, _REPEATED), hits.items(), strict=True)
     )
     found = []
     while group := list(islice(some, DATASETS_AT_ONCE)):
         found.append(_shown(pa.concat_tables(group)))
     if not found:
-        empty = _shown(index.no_rows(_SHOWN)).drop_columns(["rank"])
+        empty = _numbered(_shown(index.no_rows(_SHOWN)), 0).drop_columns(["rank"])
         nothing = np.array([], dtype="int64")
         return Matches(_with(empty, nothing, nothing.astype(bool)), nothing)
     copies, place = pa.concat_tables(found).unify_dictionaries(), np.concatenate(keys).astype("int64")
@@ -79,6 +79,10 @@ def match_checksums(checksums: pa.ChunkedArray, index: Index) -> Matches:
     chosen = np.zeros(len(order), dtype=bool)
     chosen[order[np.diff(place[order], prepend=-1) != 0]] = True
     return Matches(_with(copies.drop_columns(["rank"]), place, chosen), order)
+
+
+def _numbered(some: pa.Table, number: int) -> pa.Table:
+    return some.append_column("number", pa.array(np.full(len(some), number, dtype="int32")))
 
 
 def _shown(some: pa.Table) -> pa.Table:
