@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
@@ -66,28 +67,39 @@ class Partition:
             StoreCorrupted: the file is damaged or gone.
             Unreachable: the object store does not answer.
         """
+        with self._reading() as file:
+            return _columns(file, range(file.num_row_groups), columns)
+
+    def read_around(self, rows: np.ndarray, columns: Sequence[str]) -> tuple[pa.Table, np.ndarray]:
+        """As :meth:`read`, of the row groups that hold some rows; and the places of these among what was read.
+
+        Raises:
+            StoreCorrupted: the file is damaged or gone.
+            Unreachable: the object store does not answer.
+        """
+        with self._reading() as file:
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            starts = np.cumsum([0, *sizes])
+            groups = np.searchsorted(starts, rows, side="right") - 1
+            read = np.unique(groups)
+            begin = np.cumsum([0, *np.diff(starts)[read]])[np.searchsorted(read, groups)]
+            return _columns(file, read.tolist(), columns), begin + rows - starts[groups]
+
+    @contextmanager
+    def _reading(self) -> Iterator[pq.ParquetFile]:
         system, path = self._opened
+        is_local = isinstance(system, fs.LocalFileSystem)
         try:
-            found = pq.read_table(
-                path,
-                columns=list(columns),
-                filesystem=system,
-                partitioning=None,
-                use_threads=False,  # many are read at a time
-                page_checksum_verification=True,
-            )
+            with pq.ParquetFile(
+                path, filesystem=system, page_checksum_verification=True, pre_buffer=not is_local
+            ) as file:
+                yield file
         except (pa.ArrowException, OSError) as error:
-            if isinstance(error, OSError) and not isinstance(system, fs.LocalFileSystem):
+            if isinstance(error, OSError) and not is_local:
                 raise _unreachable(self.folder, error) from error
             raise StoreCorrupted(
                 f"{self.folder}/{self.file}: cannot be read ({error}); remove it, and the next run makes it again"
             ) from error
-        # Parquet knows no whole seconds and gives milliseconds back; and columns in the order of the file.
-        fields = [
-            f.with_type(pa.timestamp("s", tz="UTC")) if pa.types.is_timestamp(f.type) else f
-            for f in found.schema
-        ]
-        return found.cast(pa.schema(fields)).select(list(columns))
 
     def write(self, schema: pa.Schema, pieces: Iterable[pa.Table]) -> None:
         """Write it. Whatever ends that early leaves no file; a kill leaves none but on an object store's side.
@@ -138,6 +150,17 @@ class Partition:
     def _opened(self) -> tuple[fs.FileSystem, str]:
         system, path = _folder(self.folder)
         return system, f"{path}/{self.file}"
+
+
+def _columns(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
+    found = file.read_row_groups(
+        list(groups), columns=list(columns), use_threads=False
+    )  # many are read at a time
+    # Parquet knows no whole seconds and gives milliseconds back; and columns in the order of the file.
+    fields = [
+        f.with_type(pa.timestamp("s", tz="UTC")) if pa.types.is_timestamp(f.type) else f for f in found.schema
+    ]
+    return found.cast(pa.schema(fields)).select(list(columns))
 
 
 def text_columns(schema: pa.Schema) -> list[str]:

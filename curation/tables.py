@@ -49,10 +49,10 @@ class Rows:
         pieces, places = [], []
         for number, partition in enumerate(self.partitions):
             which = np.flatnonzero(self.part == number)
-            found = partition.read(columns)
+            found, rows = partition.read_around(self.row[which], columns)
             if found.nbytes > LARGE_BYTES:
                 found = _with_large_texts(found)
-            pieces.append(found.take(pa.array(self.row[which])))
+            pieces.append(found.take(pa.array(rows)))
             places.append(which)
         large = any(piece.schema != pieces[0].schema for piece in pieces)
         if large or sum(piece.nbytes for piece in pieces) > LARGE_BYTES:
