@@ -159,7 +159,7 @@ def _used(there: Sequence[Partition], keys: pa.Array) -> tuple[list[Partition], 
 
 def write_kept(to: Partition, rows: pa.Table) -> None:
     """Write rows that are to be kept, with their :data:`KEY`."""
-    to.write(rows.schema, tables.halved(rows))
+    to.write(rows.schema, tables.halved(rows), compression="zstd")
 
 
 def lists(rows: pa.Table, places: np.ndarray, count: int) -> pa.ListArray:
