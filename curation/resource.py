@@ -36,12 +36,13 @@ from curation.ratings import agreement, compare, rate
 from curation.repair import Tally
 from curation.scrubbed import count_scrubbed
 from curation.store import Part, RecordStore
-from curation.tables import Encoded, Rows, TableWriter, encode, rows_of
+from curation.tables import TableWriter, encode, rows_of
 from curation.typed import READINGS
+from curation.unique import unique_calls, without_readings
 from curation.withdrawals import Settled
 from schemas import table
 from schemas.dictionary import Resource
-from schemas.published import IMAGE_RESOURCES, PublishedTable, published_table, received_name
+from schemas.published import IMAGE_RESOURCES, PublishedTable, published_table
 
 
 @dataclass
@@ -146,8 +147,7 @@ def _write_images(making: Making, decision: Decision, curated: Curated) -> None:
         for rows in made:
             writer.write(rows.encoded)
             ledgers.write("repairs", rows.repairs)
-            if rows.disagreements is not None:
-                ledgers.write("disagreements", rows.disagreements)
+            ledgers.write("disagreements", rows.disagreements)
             for rule, tally in rows.tallies.items():
                 curated.tallies[rule] = curated.tallies.get(rule, Tally()) + tally
     _require_rows(name, writer, len(decision.unique))
@@ -155,10 +155,7 @@ def _write_images(making: Making, decision: Decision, curated: Curated) -> None:
 
 def _write_unique(making: Making, decision: Decision, curated: Curated, compared: Future[Any]) -> None:
     with _writer(making, published_table(making.resource)) as writer:
-        calls = (
-            making.engine.call(_unique_rows, making.resource, rows)
-            for rows in rows_of(making.typed, decision.unique)
-        )
+        calls = unique_calls(making.resource, making.typed, decision, making.engine)
         for encoded, readings in making.engine.run(calls):
             if compared.done():
                 compared.result()  # an error ends this, too
@@ -197,14 +194,6 @@ def _find_public(making: Making, decision: Decision, curated: Curated) -> Public
     return public
 
 
-def _unique_rows(resource: Resource, rows: Rows) -> tuple[Encoded, Counter[str]]:
-    """Rows of a unique table, and what was read as another type than it was sent as."""
-    published, readings = published_table(resource), Counter[str]()
-    columns = [received_name(resource, column) for column in published.columns]
-    read = _without_readings(rows.read([*columns, READINGS]), readings)
-    return encode(read.rename_columns(published.names), published.arrow_schema), readings
-
-
 def _write_ratings(
     making: Making, decision: Decision, curated: Curated, images: Mapping[str, pa.Array]
 ) -> None:
@@ -214,7 +203,7 @@ def _write_ratings(
     every = rows_of(making.typed, decision.unique, at_once=len(decision.unique) or 1)
     with _writer(making, published) as writer:
         for rows in every:
-            sent = _without_readings(rows.read([*received, "created", "updated", READINGS]), curated.readings)
+            sent = without_readings(rows.read([*received, "created", "updated", READINGS]), curated.readings)
             rated, compared = rate(sent), compare(sent, images)
             curated.agreement = agreement(sent, rated, compared)
             columns = {
@@ -280,13 +269,6 @@ def _staying(making: Making, decision: Decision) -> dict[str, int]:
 def _distinct_ids(parts: Sequence[Part]) -> int:
     chunks = [chunk for part in parts for chunk in part.keys().column("record_id").chunks]
     return pc.count_distinct(pa.chunked_array(chunks, pa.string())).as_py()
-
-
-def _without_readings(chunk: pa.Table, readings: Counter[str]) -> pa.Table:
-    """Count what was noted of the rows of ``chunk``; returns it without that column."""
-    for note in pc.value_counts(pc.list_flatten(chunk.column(READINGS))).to_pylist():
-        readings[note["values"]] += note["counts"]
-    return chunk.drop_columns([READINGS])
 
 
 def require(holds: bool, found: str) -> None:
