@@ -37,8 +37,11 @@ class Files(Protocol):
     def identity(self, name: str) -> str | None:
         """What tells the content from others of its kind; ``None`` if the file is not there."""
 
-    def digest(self, name: str) -> tuple[int, str]:
-        """Size in bytes and MD5 (hex) of a file that is there."""
+    def size(self, name: str) -> int:
+        """Bytes of a file that is there."""
+
+    def digest(self, name: str) -> str:
+        """MD5 (hex) of a file that is there."""
 
     def find(self, name: str) -> Path | None:
         """Where the content is; ``None`` if it is not on this machine."""
@@ -56,7 +59,7 @@ class FolderFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._digests: dict[str, tuple[int, str]] = {}
+        self._digests: dict[str, str] = {}
 
     def names(self) -> list[str]:
         """Paths of all files, sorted."""
@@ -74,13 +77,21 @@ class FolderFiles:
         path = self._folder / name
         return str(path.resolve()) if path.exists() else None
 
-    def digest(self, name: str) -> tuple[int, str]:
-        """Size in bytes and MD5 (hex); that of an annexed file by its key."""
+    def size(self, name: str) -> int:
+        """Bytes; of an annexed file by its key."""
+        known = _of_key(self._key(name))
+        return known[0] if known else (self._folder / name).stat().st_size
+
+    def digest(self, name: str) -> str:
+        """MD5 (hex); that of an annexed file by its key."""
         if name not in self._digests:
-            path = self._folder / name
-            link = path.readlink().name if path.is_symlink() else ""
-            self._digests[name] = _of_key(link) or _of_file(path)
+            known = _of_key(self._key(name))
+            self._digests[name] = known[1] if known else _of_file(self._folder / name)
         return self._digests[name]
+
+    def _key(self, name: str) -> str:
+        path = self._folder / name
+        return path.readlink().name if path.is_symlink() else ""
 
     def find(self, name: str) -> Path | None:
         """The file; ``None`` if it is a link to content that is not here."""
@@ -148,16 +159,23 @@ class CommitFiles:
             return None
         return self._keys.get(name) or self._entries[name][1]
 
-    def digest(self, name: str) -> tuple[int, str]:
-        """Size in bytes and MD5 (hex), by the key where it has them."""
-        if (known := _of_key(self._keys.get(name, ""))) is not None:
-            return known
+    def size(self, name: str) -> int:
+        """Bytes, by the key where it has them."""
+        known = _of_key(self._keys.get(name, ""))
+        return known[0] if known else self._here(name).stat().st_size
+
+    def digest(self, name: str) -> str:
+        """MD5 (hex), by the key where it has it."""
+        known = _of_key(self._keys.get(name, ""))
+        return known[1] if known else _of_file(self._here(name))
+
+    def _here(self, name: str) -> Path:
         path = self.find(name)
         if path is None:
             raise DatasetError(
                 f"{name} of {self.name}: its content is not on this machine; {self.ways([name])}"
             )
-        return _of_file(path)
+        return path
 
     def find(self, name: str) -> Path | None:
         """Where its content is in the annex; ``None`` if it is not here, or git holds the file."""
@@ -178,12 +196,12 @@ def _of_key(key: str) -> tuple[int, str] | None:
     return (int(found["size"]), found["md5"]) if found else None
 
 
-def _of_file(path: Path) -> tuple[int, str]:
+def _of_file(path: Path) -> str:
     digest = hashlib.md5(usedforsecurity=False)
     with path.open("rb") as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
-    return path.stat().st_size, digest.hexdigest()
+    return digest.hexdigest()
 
 
 def _blobs(dataset: Path, blobs: Mapping[str, str], *, whole: bool = False) -> dict[str, bytes]:

@@ -73,20 +73,15 @@ class TableFile:
             raise UsageError(f"{path}: no Parquet file that can be read ({error})") from error
         self.kinds = {field.name: kind(field.type) for field in schema}
         self.rows: int = self._metadata.num_rows
+        self._bytes = dict(zip(self.kinds, _column_bytes(self._metadata), strict=True))
         texts = [name for name, word in self.kinds.items() if word == "text"]
-        self._few = [name for name in texts if self.column_bytes(name) <= _FEW_TEXTS * self.rows]
-
-    def column_bytes(self, name: str) -> int:
-        """Bytes of a column as they are in the file, uncompressed; a bound from below for those in memory."""
-        place = list(self.kinds).index(name)
-        groups = range(self._metadata.num_row_groups)
-        return sum(self._metadata.row_group(n).column(place).total_uncompressed_size for n in groups)
+        self._few = frozenset(name for name in texts if self._bytes[name] <= _FEW_TEXTS * self.rows)
 
     def memory(self, name: str) -> int:
         """Bytes that a column takes in memory, about."""
         if self.kinds[name] != "text":
             return 8 * self.rows
-        return 4 * self.rows if name in self._few else max(TEXT_BYTES * self.rows, self.column_bytes(name))
+        return 4 * self.rows if name in self._few else max(TEXT_BYTES * self.rows, self._bytes[name])
 
     def read(self, names: Sequence[str]) -> pa.Table:
         """Columns of all rows; those of few texts as dictionaries."""
@@ -100,6 +95,16 @@ class TableFile:
             return None
         place = pc.index(self.read([column]).column(column).cast(pa.string()), value).as_py()
         return None if place < 0 else place
+
+
+def _column_bytes(metadata: pq.FileMetaData) -> list[int]:
+    """Bytes of every column as they are in the file, uncompressed."""
+    sizes = [0] * metadata.num_columns
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for place in range(metadata.num_columns):
+            sizes[place] += group.column(place).total_uncompressed_size
+    return sizes
 
 
 class OneRow(TableFile):

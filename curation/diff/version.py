@@ -78,6 +78,8 @@ def same_content(a: Version, b: Version, name: str) -> bool:
         return True
     if a.commit is not None and b.commit is not None:
         return False
+    if a.files.size(name) != b.files.size(name):
+        return False
     return a.files.digest(name) == b.files.digest(name)
 
 
