@@ -131,7 +131,7 @@ def version_names(dataset: Path) -> list[str]:
 
 
 def _near(text: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(text, names, n=_NEAR, cutoff=0.5)
+    near = difflib.get_close_matches(text, [*names, "HEAD"], n=_NEAR, cutoff=0.5)
     if near:
         return f"near are {', '.join(near)}"
     return f"there are {', '.join(names[:_NEAR])}" if names else "it has none"
