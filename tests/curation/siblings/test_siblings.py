@@ -189,14 +189,15 @@ def test_push_killed_at_any_moment_is_finished_by_the_next(
     chance = random.Random(seed)
     add(dataset, kind)
     sibling = find_sibling(dataset, "public")
-    for _ in range(2):
+    for attempt in range(2):
         code = killed_at(
             ["sibling", "push", "public", "--dataset", "data"],
-            chance.randint(5, 26),
+            chance.randint(8, 19),
             chance.choice([0, 0.02, 0.1, 0.2]),
             tmp_path,
         )
-        assert code in (-signal.SIGKILL, 0)
+        # A push that has all to do begins 19 gits or more; one with nothing left, fewer.
+        assert code == -signal.SIGKILL or (attempt and code == 0)
         shown = [line.split()[0] for line in refs(sibling.repository) if "git-annex" not in line]
         if shown:
             keys = Annex(dataset.path).keys([name for name in shown if is_commit(dataset, name)])
