@@ -36,6 +36,7 @@ from curation.store import RecordStore
 from curation.store.files import sync_folder, to_json
 from curation.store.parts import file_sha256
 from curation.typed import make_typed
+from curation.withdrawals import Outcome, Request, Settled, count_requests, outcomes, settle, tell
 from schemas import RESOURCES, dictionary_digest
 from schemas.bids import schema_version
 from schemas.published import IMAGE_RESOURCES
@@ -43,7 +44,7 @@ from schemas.published import IMAGE_RESOURCES
 STAGING = ".mriqc-snapshot-staging"
 PREVIOUS = ".mriqc-snapshot-previous.json"
 """What ``snapshot.json`` said before the run that is under way."""
-SNAPSHOT_FORMAT = 3
+SNAPSHOT_FORMAT = 4
 
 
 @dataclass
@@ -54,11 +55,13 @@ class CurationReport:
         snapshot: what ``snapshot.json`` says.
         folder: where the files are.
         files: their names relative to ``folder``, ``snapshot.json`` last.
+        withdrawals: what became of each request to withdraw records.
     """
 
     snapshot: dict[str, Any]
     folder: Path
     files: list[str] = field(default_factory=list)
+    withdrawals: list[Outcome] = field(default_factory=list)
 
     @property
     def newest_record(self) -> str | None:
@@ -72,6 +75,7 @@ def curate(
     *,
     pseudonyms: Pseudonyms | None = None,
     index: Index | None = None,
+    withdrawals: Sequence[Request] | None = None,
     accept_coverage: bool = False,
     engine: Engine | None = None,
     page: bool = False,
@@ -84,6 +88,7 @@ def curate(
         out: a folder; made if missing.
         pseudonyms: what names of raters and serial numbers become; without, their columns are empty.
         index: of public images; without, nothing is said of who is public.
+        withdrawals: requests to withdraw records; without (``None``) those in effect are as the store has them.
         accept_coverage: replace what is there even by much less.
         engine: where the work is done; threads of this process without.
         page: whether to make ``report.html`` and ``figures/``, too.
@@ -110,6 +115,7 @@ def curate(
             staging,
             pseudonyms=pseudonyms,
             index=index,
+            withdrawals=withdrawals,
             before=before,
             accept_coverage=accept_coverage,
             engine=engine,
@@ -125,7 +131,7 @@ def curate(
     move_files(report.files, staging, out)
     kept.unlink(missing_ok=True)
     shutil.rmtree(staging)
-    return CurationReport(report.snapshot, out, report.files)
+    return CurationReport(report.snapshot, out, report.files, report.withdrawals)
 
 
 def stage(
@@ -134,6 +140,7 @@ def stage(
     *,
     pseudonyms: Pseudonyms | None = None,
     index: Index | None = None,
+    withdrawals: Sequence[Request] | None = None,
     before: Mapping[str, Any] | None = None,
     accept_coverage: bool = False,
     engine: Engine | None = None,
@@ -146,6 +153,7 @@ def stage(
         staging: a folder; made if missing.
         pseudonyms: what names of raters and serial numbers become; without, their columns are empty.
         index: of public images; without, nothing is said of who is public.
+        withdrawals: requests to withdraw records; without (``None``) those in effect are as the store has them.
         before: what ``snapshot.json`` of the version published last says.
         accept_coverage: publish even if much less is covered than before.
         engine: where the work is done; threads of this process without.
@@ -162,7 +170,9 @@ def stage(
     try:
         require_space(staging, needed, "all tables")
         with _engine(engine) as working, told_space(staging, needed, "all tables"):
-            return _stage(store, staging, pseudonyms, index, before, accept_coverage, working, on_stage)
+            return _stage(
+                store, staging, pseudonyms, index, withdrawals, before, accept_coverage, working, on_stage
+            )
     except BaseException:
         # Tables that nobody will publish, of gigabytes.
         remove_folder(staging)
@@ -174,6 +184,7 @@ def _stage(
     staging: Path,
     pseudonyms: Pseudonyms | None,
     index: Index | None,
+    withdrawals: Sequence[Request] | None,
     before: Mapping[str, Any] | None,
     accept_coverage: bool,
     engine: Engine,
@@ -185,23 +196,30 @@ def _stage(
         on_stage(f"{resource}: flatten, validate")
         typed[resource] = make_typed(store, resource, store.parts(resource), pseudonyms, engine=engine)
     engine.end_processes()
+    settled = settle(store, typed, withdrawals, index)
     done: dict[str, Curated] = {}
     with Ledgers(staging) as ledgers:
         for resource in RESOURCES:
             on_stage(f"{resource}: deduplicate, match, repair, write")
-            making = Making(resource, typed[resource], staging, ledgers, engine, pseudonyms, index)
+            making = Making(resource, typed[resource], staging, ledgers, engine, pseudonyms, index, settled)
             images = {name: curated.checksums for name, curated in done.items()}
             done[resource] = curate_resource(making, store, images)
+    became = outcomes(
+        settled,
+        {name: curated.left for name, curated in done.items()},
+        {name: curated.stay for name, curated in done.items()},
+    )
+    tell(settled, became)
     on_stage("check what was made")
     coverage = measure(staging, engine) | ledgers.coverage
     digests = _digests(staging, engine)
     describe(staging, digests)
     names = sorted(_files(staging))
-    snapshot = _snapshot(done, coverage, pseudonyms, index, staging, names, digests)
+    snapshot = _snapshot(done, settled, coverage, pseudonyms, index, staging, names, digests)
     if before and not accept_coverage:
         compare(snapshot, before, staging)
     (staging / "snapshot.json").write_bytes(to_json(snapshot))
-    return CurationReport(snapshot, staging, [*names, "snapshot.json"])
+    return CurationReport(snapshot, staging, [*names, "snapshot.json"], became)
 
 
 def remove_folder(folder: Path) -> None:
@@ -247,6 +265,7 @@ def move_files(names: Sequence[str], source: Path, target: Path) -> None:
 
 def _snapshot(
     done: Mapping[str, Curated],
+    settled: Settled,
     coverage: Coverage,
     pseudonyms: Pseudonyms | None,
     index: Index | None,
@@ -259,6 +278,8 @@ def _snapshot(
         "format": SNAPSHOT_FORMAT,
         "newest_record": _moment(newest) if newest is not None else None,
         "tables": {resource: curated.counts for resource, curated in done.items()},
+        "withdrawn": {resource: _withdrawn(curated) for resource, curated in done.items()},
+        "withdrawal_requests": count_requests(settled),
         "coverage": coverage,
         "readings": {resource: dict(sorted(curated.readings.items())) for resource, curated in done.items()},
         **summarize({name: done[name].tallies for name in IMAGE_RESOURCES}),
@@ -284,6 +305,12 @@ def _snapshot(
             for name in names
         },
     }
+
+
+def _withdrawn(curated: Curated) -> dict[str, int]:
+    """The withdrawn records of a resource; one that is both counts as deleted upstream."""
+    on_request = sum(curated.left.values())
+    return {"deleted_upstream": curated.counts["withdrawn"] - on_request, "on_request": on_request}
 
 
 def _moment(seconds: int) -> str:

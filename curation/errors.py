@@ -39,3 +39,7 @@ class DiskFull(SnapshotError):
 
 class Unreachable(SnapshotError):
     """An object store does not answer."""
+
+
+class SiblingFailed(SnapshotError):
+    """A sibling could not be pushed to."""

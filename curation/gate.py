@@ -26,7 +26,7 @@ from schemas.validation import table_schema
 CHUNK_ROWS = 50_000
 EXAMPLES = 5
 LEAST_LOST, MOST_LOST = 100, 0.01
-"""A table may lose so many rows, or such a share of them: more than submitters withdraw in a night."""
+"""A table may lose so many rows, or such a share of them, beside those whose records are known to have left."""
 LEAST_FILLED, LEAST_KEPT = 100, 0.5
 """A column that held so many values may not fall below this share of how filled it was."""
 LEAST_BROKEN, MOST_BROKEN = 100, 0.01
@@ -177,14 +177,26 @@ def _other_key(snapshot: Mapping[str, Any], before: Mapping[str, Any]) -> Iterat
         )
 
 
+def _known_to_leave(name: str, snapshot: Mapping[str, Any], before: Mapping[str, Any]) -> int:
+    """How many rows and values a table may have lost because records were deleted upstream or withdrawn on request.
+
+    A pull asks before it believes in many deletions, and requests are a person's: what they take is meant. One record
+    has one row at the most.
+    """
+    resource = name.removesuffix("_curated")
+    now, then = (said.get("tables", {}).get(resource, {}).get("withdrawn", 0) for said in (snapshot, before))
+    return max(0, int(now) - int(then))
+
+
 def _shrunk(snapshot: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
     for name, old in before.get("coverage", {}).items():
         new = snapshot["coverage"].get(name)
         if name in LEDGERS:
             continue
         lost = old["rows"] - (new["rows"] if new else 0)
-        gone = old["rows"] > 0 and lost == old["rows"]
-        if gone or lost > max(LEAST_LOST, MOST_LOST * old["rows"]):
+        known = _known_to_leave(name, snapshot, before)
+        gone = lost > known and lost == old["rows"]
+        if gone or lost - known > max(LEAST_LOST, MOST_LOST * old["rows"]):
             yield f"{name} has {lost} rows less than the {old['rows']} it had"
 
 
@@ -195,8 +207,10 @@ def _emptied(snapshot: Mapping[str, Any], before: Mapping[str, Any], staging: Pa
             continue
         for column, count in old["filled"].items():
             now = new["filled"].get(column, 0)
+            if count < LEAST_FILLED or count - now <= _known_to_leave(name, snapshot, before):
+                continue
             # Fewer rows have fewer values: shares are compared, and a column that was sparse may stay so.
-            if count >= LEAST_FILLED and now / new["rows"] < LEAST_KEPT * count / old["rows"]:
+            if now / new["rows"] < LEAST_KEPT * count / old["rows"]:
                 yield (
                     f"{column} of {name} has {now} values in {new['rows']} rows and had {count} in {old['rows']}"
                     f"{_empty_examples(staging, name, column)}"

@@ -36,11 +36,13 @@ from curation.ratings import agreement, compare, rate
 from curation.repair import Tally
 from curation.scrubbed import count_scrubbed
 from curation.store import Part, RecordStore
-from curation.tables import Encoded, Rows, TableWriter, encode, rows_of
+from curation.tables import TableWriter, encode, rows_of
 from curation.typed import READINGS
+from curation.unique import unique_calls, without_readings
+from curation.withdrawals import Settled
 from schemas import table
 from schemas.dictionary import Resource
-from schemas.published import IMAGE_RESOURCES, PublishedTable, published_table, received_name
+from schemas.published import IMAGE_RESOURCES, PublishedTable, published_table
 
 
 @dataclass
@@ -55,6 +57,8 @@ class Curated:
         tallies: what each rule of repair did.
         agreement: of ratings, how raters agree.
         public: of images, how many are public, by dataset and year.
+        left: of images, how many records left on request, by checksum.
+        stay: likewise, how many records stay of images that somebody asked to withdraw.
     """
 
     counts: dict[str, int]
@@ -64,6 +68,8 @@ class Curated:
     tallies: dict[str, Tally] = field(default_factory=dict)
     agreement: dict[str, Any] = field(default_factory=dict)
     public: dict[str, Any] = field(default_factory=dict)
+    left: dict[str, int] = field(default_factory=dict)
+    stay: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,7 @@ class Making:
         engine: where chunks of tables are made.
         pseudonyms: what names of raters and serial numbers become; without, their columns are empty.
         index: of public images; ``None`` if there is none to ask.
+        withdrawals: requests to withdraw records, decided.
     """
 
     resource: Resource
@@ -87,6 +94,7 @@ class Making:
     engine: Engine
     pseudonyms: Pseudonyms | None
     index: Index | None
+    withdrawals: Settled
 
 
 def curate_resource(making: Making, store: RecordStore, images: Mapping[str, pa.Array]) -> Curated:
@@ -98,7 +106,7 @@ def curate_resource(making: Making, store: RecordStore, images: Mapping[str, pa.
         images: of ratings, the checksums of the image tables by name.
     """
     resource, parts = making.resource, store.parts(making.resource)
-    decision = _decide(resource, making.typed, parts, store.deletions(resource))
+    decision = _decide(making, parts, store.deletions(resource))
     # Counted in the sealed parts themselves, not in what was made of them.
     sealed = _distinct_ids(parts)
     require(decision.received == sealed, f"{resource}: {sealed} records sealed, {decision.received} typed")
@@ -109,6 +117,7 @@ def curate_resource(making: Making, store: RecordStore, images: Mapping[str, pa.
         None if times.isna().all() else int(times.max()),
         pa.array(checksums.to_numpy(object) if resource in IMAGE_RESOURCES else [], pa.string()),
     )
+    curated.left, curated.stay = decision.left, _staying(making, decision)
     making.ledgers.write("scrubbed", count_scrubbed(resource, making.typed, decision))
     if resource in IMAGE_RESOURCES:
         _write_images(making, decision, curated)
@@ -138,8 +147,7 @@ def _write_images(making: Making, decision: Decision, curated: Curated) -> None:
         for rows in made:
             writer.write(rows.encoded)
             ledgers.write("repairs", rows.repairs)
-            if rows.disagreements is not None:
-                ledgers.write("disagreements", rows.disagreements)
+            ledgers.write("disagreements", rows.disagreements)
             for rule, tally in rows.tallies.items():
                 curated.tallies[rule] = curated.tallies.get(rule, Tally()) + tally
     _require_rows(name, writer, len(decision.unique))
@@ -147,10 +155,7 @@ def _write_images(making: Making, decision: Decision, curated: Curated) -> None:
 
 def _write_unique(making: Making, decision: Decision, curated: Curated, compared: Future[Any]) -> None:
     with _writer(making, published_table(making.resource)) as writer:
-        calls = (
-            making.engine.call(_unique_rows, making.resource, rows)
-            for rows in rows_of(making.typed, decision.unique)
-        )
+        calls = unique_calls(making.resource, making.typed, decision, making.engine)
         for encoded, readings in making.engine.run(calls):
             if compared.done():
                 compared.result()  # an error ends this, too
@@ -189,14 +194,6 @@ def _find_public(making: Making, decision: Decision, curated: Curated) -> Public
     return public
 
 
-def _unique_rows(resource: Resource, rows: Rows) -> tuple[Encoded, Counter[str]]:
-    """Rows of a unique table, and what was read as another type than it was sent as."""
-    published, readings = published_table(resource), Counter[str]()
-    columns = [received_name(resource, column) for column in published.columns]
-    read = _without_readings(rows.read([*columns, READINGS]), readings)
-    return encode(read.rename_columns(published.names), published.arrow_schema), readings
-
-
 def _write_ratings(
     making: Making, decision: Decision, curated: Curated, images: Mapping[str, pa.Array]
 ) -> None:
@@ -206,7 +203,7 @@ def _write_ratings(
     every = rows_of(making.typed, decision.unique, at_once=len(decision.unique) or 1)
     with _writer(making, published) as writer:
         for rows in every:
-            sent = _without_readings(rows.read([*received, "created", "updated", READINGS]), curated.readings)
+            sent = without_readings(rows.read([*received, "created", "updated", READINGS]), curated.readings)
             rated, compared = rate(sent), compare(sent, images)
             curated.agreement = agreement(sent, rated, compared)
             columns = {
@@ -248,26 +245,30 @@ def _counts(resource: Resource, decision: Decision) -> dict[str, int]:
     }
 
 
-def _decide(
-    resource: Resource, typed: Sequence[Partition], parts: Sequence[Part], deletions: Mapping[str, int]
-) -> Decision:
+def _decide(making: Making, parts: Sequence[Part], deletions: Mapping[str, int]) -> Decision:
+    resource = making.resource
     checksum = table(resource).checksum.name
     names = [*(IMAGE_KEY_COLUMNS if resource in IMAGE_RESOURCES else KEY_COLUMNS), checksum]
     renamed = ["md5sum" if name == checksum else name for name in names]
-    keys = [path.read(names).rename_columns(renamed) for path in typed]
-    return decide(resource, keys, [part.sequence for part in parts], deletions)
+    keys = [path.read(names).rename_columns(renamed) for path in making.typed]
+    # Who rates an image has not submitted it: ratings are not theirs to withdraw.
+    leaving = making.withdrawals.leaving if resource in IMAGE_RESOURCES else {}
+    return decide(resource, keys, [part.sequence for part in parts], deletions, leaving)
+
+
+def _staying(making: Making, decision: Decision) -> dict[str, int]:
+    """How many records stay, by checksum, of images that somebody asked to withdraw."""
+    asked = [one.checksum for one in making.withdrawals.requests]
+    if not asked or making.resource not in IMAGE_RESOURCES:
+        return {}
+    checksums = decision.records["md5sum"].str.lower()
+    counted = checksums[checksums.isin(asked)].value_counts()
+    return {str(checksum): int(count) for checksum, count in counted.items()}
 
 
 def _distinct_ids(parts: Sequence[Part]) -> int:
     chunks = [chunk for part in parts for chunk in part.keys().column("record_id").chunks]
     return pc.count_distinct(pa.chunked_array(chunks, pa.string())).as_py()
-
-
-def _without_readings(chunk: pa.Table, readings: Counter[str]) -> pa.Table:
-    """Count what was noted of the rows of ``chunk``; returns it without that column."""
-    for note in pc.value_counts(pc.list_flatten(chunk.column(READINGS))).to_pylist():
-        readings[note["values"]] += note["counts"]
-    return chunk.drop_columns([READINGS])
 
 
 def require(holds: bool, found: str) -> None:

@@ -49,10 +49,10 @@ class Rows:
         pieces, places = [], []
         for number, partition in enumerate(self.partitions):
             which = np.flatnonzero(self.part == number)
-            found = partition.read(columns)
+            found, rows = partition.read_around(self.row[which], columns)
             if found.nbytes > LARGE_BYTES:
                 found = _with_large_texts(found)
-            pieces.append(found.take(pa.array(self.row[which])))
+            pieces.append(found.take(pa.array(rows)))
             places.append(which)
         large = any(piece.schema != pieces[0].schema for piece in pieces)
         if large or sum(piece.nbytes for piece in pieces) > LARGE_BYTES:
@@ -93,16 +93,44 @@ class Encoded:
     rows: int
 
 
-def encode(table: pa.Table, schema: pa.Schema, *, parquet: bool = True) -> Encoded:
+@dataclass(frozen=True)
+class Begun:
+    """What lines of CSV begin with.
+
+    Attributes:
+        cells: of each row, its first cells as they stand in CSV, each with its comma; of :func:`first_cells`.
+        columns: how many cells these are.
+    """
+
+    cells: pa.ChunkedArray
+    columns: int
+
+    def slice(self, start: int, count: int) -> Begun:
+        """Of some of the rows."""
+        return Begun(self.cells.slice(start, count), self.columns)
+
+
+def encode(
+    table: pa.Table, schema: pa.Schema, *, begun: Begun | None = None, parquet: bool = True
+) -> Encoded:
     """Encode rows of a table.
+
+    Args:
+        table: the rows.
+        schema: names and types of the columns.
+        begun: what their lines of CSV begin with, if that was made before.
+        parquet: whether they are written as Parquet, too.
 
     CSV: UTF-8, LF, times in ISO 8601, floats in the shortest form that reads back to the same double and as a float
     (``1.0``: a column's type does not depend on its values), missing values as empty fields, texts in quotes (an
     empty one is ``""``).
     """
-    pieces, lines = [], []
-    for piece in _halved(table):
-        lines += [csv_lines(piece.slice(start, CSV_ROWS)) for start in range(0, len(piece), CSV_ROWS)]
+    pieces, lines, done = [], [], 0
+    for piece in halved(table):
+        for start in range(0, len(piece), CSV_ROWS):
+            known = begun.slice(done + start, CSV_ROWS) if begun is not None else None
+            lines.append(csv_lines(piece.slice(start, CSV_ROWS), known))
+        done += len(piece)
         if parquet:
             # One run of memory a column: the pages then do not depend on where rows came from.
             pieces.append(piece.cast(schema).combine_chunks())
@@ -156,13 +184,13 @@ class TableWriter:
         self.rows += encoded.rows
 
 
-def _halved(chunk: pa.Table) -> Iterator[pa.Table]:
+def halved(chunk: pa.Table) -> Iterator[pa.Table]:
     """Pieces whose texts fit into 2 GB, quotes and all; where they are cut depends on nothing but what rows hold."""
     if len(chunk) <= 1 or _content_bytes(chunk) <= PIECE_BYTES:
         yield chunk
     else:
-        yield from _halved(chunk.slice(0, len(chunk) // 2))
-        yield from _halved(chunk.slice(len(chunk) // 2))
+        yield from halved(chunk.slice(0, len(chunk) // 2))
+        yield from halved(chunk.slice(len(chunk) // 2))
 
 
 def _content_bytes(rows: pa.Table) -> int:
@@ -176,8 +204,17 @@ def _content_bytes(rows: pa.Table) -> int:
     return sum(lengths) + 8 * len(rows) * rows.num_columns
 
 
-def csv_lines(table: pa.Table) -> memoryview:
-    """The rows of a table as lines of CSV.
+def first_cells(table: pa.Table) -> pa.ChunkedArray:
+    """The cells of each row as they stand in CSV, each with its comma: what a line begins with."""
+    pieces = [
+        _joined([_cells(column, ",") for column in rows.columns])
+        for rows in table.combine_chunks().to_batches(max_chunksize=CSV_ROWS)
+    ]
+    return pa.chunked_array(pieces, pa.large_string())
+
+
+def csv_lines(table: pa.Table, begun: Begun | None = None) -> memoryview:
+    """The rows of a table as lines of CSV; what these begin with may be known.
 
     Arrow's own writer has ``1`` for ``1.0`` and ``-0`` for ``-0.0``, which readers that guess types take for integers,
     and takes twice as long for a double as orjson.
@@ -185,14 +222,19 @@ def csv_lines(table: pa.Table) -> memoryview:
     if not len(table):
         return memoryview(b"")
     (rows,) = table.combine_chunks().to_batches()
-    *columns, last = rows.columns
+    *columns, last = rows.columns[begun.columns if begun is not None else 0 :]
     cells = [_cells(column, ",") for column in columns]
-    lines = pc.binary_join_element_wise(
-        *cells, _text(""), _text(""), null_handling="replace", null_replacement=","
-    )
-    lines = pc.binary_join_element_wise(lines, pc.fill_null(_cells(last, "\n"), "\n"), _text(""))
+    if begun is not None:
+        cells.insert(0, begun.cells.combine_chunks())
+    lines = pc.binary_join_element_wise(_joined(cells), pc.fill_null(_cells(last, "\n"), "\n"), _text(""))
     size = pc.sum(pc.binary_length(lines)).as_py()
     return memoryview(lines.buffers()[2])[:size]
+
+
+def _joined(cells: list[pa.Array]) -> pa.Array:
+    return pc.binary_join_element_wise(
+        *cells, _text(""), _text(""), null_handling="replace", null_replacement=","
+    )
 
 
 def _cells(column: pa.Array, end: str) -> pa.Array:

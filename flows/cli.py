@@ -30,10 +30,12 @@ from flows.options import (
     Resources,
     Scheduler,
     Store,
+    Withdrawals,
     Workers,
 )
 from flows.printing import print_json, say
 from flows.settings import Settings, load_settings
+from flows.sharing import retain, sibling_app
 
 EXIT_CODES: dict[type[errors.SnapshotError], int] = {
     errors.UsageError: 2,
@@ -51,9 +53,13 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(index_app, name="index")
+app.add_typer(sibling_app, name="sibling")
 app.command("release", epilog=releasing.EPILOG)(releasing.release)
 app.command("rebuild", epilog=rebuilding.EPILOG)(rebuilding.rebuild)
 app.command("diff", epilog=comparing.EPILOG)(comparing.diff)
+app.command(epilog="Example: mriqc-snapshot retain --keep-nights 7 --dry-run --dataset mriqc-snapshot")(
+    retain
+)
 console = Console()
 
 
@@ -168,6 +174,7 @@ def curate(
     out: Annotated[Path, typer.Option("--out", help="Folder for the tables.")],
     store: Store = None,
     index: IndexPath = None,
+    withdrawals: Withdrawals = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
     partitions: Partitions = None,
@@ -179,11 +186,18 @@ def curate(
     from curation.index.index import existing_index
     from curation.pseudonyms import KEY_VARIABLE, Pseudonyms
     from curation.store import existing_store
+    from curation.withdrawals import given_requests
 
     _plain_logs()
     settings = load_settings(
-        store=store, index=index, scheduler=scheduler, workers=workers, partitions=partitions
+        store=store,
+        index=index,
+        withdrawals=withdrawals,
+        scheduler=scheduler,
+        workers=workers,
+        partitions=partitions,
     )
+    requests = given_requests(settings.withdrawals)
     pseudonyms = Pseudonyms.from_environment()
     if pseudonyms is None:
         say(
@@ -199,12 +213,13 @@ def curate(
             out,
             pseudonyms=pseudonyms,
             index=existing_index(settings.index),
+            withdrawals=requests,
             accept_coverage=accept_coverage,
             engine=engine,
             page=True,
             on_stage=say,
         )
-    _print_snapshot(report.snapshot, as_json)
+    _print_snapshot(report.snapshot, as_json, report.withdrawals)
     say(f"tables are in {out}")
 
 
@@ -214,6 +229,7 @@ def nightly(
     store: Store = None,
     dataset: Dataset = None,
     index: IndexPath = None,
+    withdrawals: Withdrawals = None,
     more: MoreResources = None,
     resource: Resources = None,
     connections: Connections = None,
@@ -230,6 +246,7 @@ def nightly(
         store=store,
         dataset=dataset,
         index=index,
+        withdrawals=withdrawals,
         resources=_several(resource, more),
         connections=connections,
         rate=rate,
@@ -243,7 +260,7 @@ def nightly(
         print_json({"commit": report.published.commit, **report.published.snapshot})
         return
     _print_pull(report.pulled, as_json)
-    _print_snapshot(report.published.snapshot, as_json)
+    _print_snapshot(report.published.snapshot, as_json, report.published.withdrawals)
     commit = report.published.commit
     say(f"commit {commit[:10]} in {settings.dataset}" if commit else "nothing new, no commit")
 
@@ -334,13 +351,15 @@ def _print_pull(report: Any, as_json: bool) -> None:
         console.print(pull_table(report))
 
 
-def _print_snapshot(snapshot: dict[str, Any], as_json: bool) -> None:
-    from flows.views import snapshot_tables
+def _print_snapshot(snapshot: dict[str, Any], as_json: bool, withdrawals: list[Any]) -> None:
+    from flows.views import snapshot_tables, withdrawal_table
 
     if as_json:
         print_json(snapshot)
-    else:
-        console.print(*snapshot_tables(snapshot), sep="")
+        return
+    console.print(*snapshot_tables(snapshot), sep="")
+    if withdrawals:
+        console.print(withdrawal_table(withdrawals))
 
 
 def main() -> NoReturn:

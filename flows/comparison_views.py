@@ -78,7 +78,9 @@ def _overview(found: Difference) -> Table:
         table.add_column(name, justify="right")
     for one in found.tables:
         numbers = (*one.rows, one.added, one.removed, one.changed, one.unexplained)
-        table.add_row(one.name, *(f"{number:,}" for number in numbers), style=_BAD if one.unexplained else "")
+        table.add_row(
+            Text(one.name), *(f"{number:,}" for number in numbers), style=_BAD if one.unexplained else ""
+        )
     return table
 
 
@@ -114,7 +116,7 @@ def _columns(found: TableDifference) -> Table:
             "" if value is None else words.share(value) for value in (one.median_change, one.largest_change)
         )
         name = f"{one.name} (emptied)" if one.emptied else one.name
-        table.add_row(name, *(f"{number:,}" if number else "" for number in numbers), *moved)
+        table.add_row(Text(name), *(f"{number:,}" if number else "" for number in numbers), *moved)
     if len(found.columns) > MOST_COLUMNS:
         table.caption = f"and {len(found.columns) - MOST_COLUMNS:,} more columns: --html or --json"
     return table
@@ -125,7 +127,8 @@ def life_lines(found: Life) -> Iterator[RenderableType]:
     yield Text(f"The life of {found.asked}", style=_HEAD)
     for stage in found.stages:
         newest = f"  newest record {stage.newest_record}" if stage.newest_record else ""
-        yield Text.assemble("\n", (stage.version, _HEAD), (f"  commit {stage.commit[:10]}{newest}", "dim"))
+        commit = "" if stage.commit.startswith(stage.version) else f"  commit {stage.commit[:10]}"
+        yield Text.assemble("\n", (stage.version, _HEAD), (f"{commit}{newest}", "dim"))
         if not stage.fates:
             yield Padding(Text("no record in the ledgers"), (0, 0, 0, 2))
         for fate in stage.fates:

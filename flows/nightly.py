@@ -37,7 +37,7 @@ from prefect.exceptions import PrefectException, TerminationSignal
 from prefect.runtime import flow_run
 from prefect.tasks import Task
 
-from curation.errors import ServiceUnavailable, SnapshotError
+from curation.errors import ServiceUnavailable, SiblingFailed, SnapshotError
 from curation.index.index import existing_index
 from curation.pseudonyms import required_pseudonyms
 from curation.publish import PublishReport, SnapshotDataset, publish
@@ -45,12 +45,15 @@ from curation.pull import PullReport, ResourcePull, ResourceReport, pull_run
 from curation.pull.pages import Page
 from curation.pull.windows import Window
 from curation.report import REPORT
+from curation.retention import RetentionReport, retain
+from curation.siblings import PushReport, push
 from curation.store import RecordStore
 from curation.together import all_or_first_error, in_thread
+from curation.withdrawals import given_requests
 from flows.embedded import watch_embedded_server
 from flows.progress import PullProgress, current
 from flows.settings import Settings
-from flows.views import repair_counts
+from flows.views import WITHDRAWAL_COLUMNS, repair_counts, withdrawal_rows
 
 # What the client of Prefect's server raises when it is away.
 _PREFECT_AWAY = (httpx.HTTPError, PrefectException)
@@ -62,10 +65,12 @@ WINDOWS_A_CONNECTION = 4
 
 @dataclass(frozen=True)
 class NightReport:
-    """What a night did."""
+    """What a night did; what it dropped from the annex is ``None`` where nothing is to be dropped."""
 
     pulled: PullReport
     published: PublishReport
+    pushed: tuple[PushReport, ...] = ()
+    retained: RetentionReport | None = None
 
 
 async def _only_when_away(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -134,6 +139,7 @@ async def curate_and_commit(
                 dataset,
                 key,
                 existing_index(settings.index),
+                withdrawals=given_requests(settings.withdrawals),
                 accept_coverage=settings.accept_coverage,
                 engine=engine,
                 on_stage=logger.info,
@@ -145,15 +151,34 @@ async def curate_and_commit(
     return report
 
 
+@task(task_run_name="push to {name}", cache_policy=NO_CACHE, persist_result=False)
+async def push_to_sibling(dataset: SnapshotDataset, name: str) -> PushReport:
+    """Bring a sibling up to date with all that is committed."""
+    report = await in_thread(partial(push, dataset, name, on_step=get_run_logger().info))
+    get_run_logger().info("%s: %s, %d files copied", name, report.status, report.keys)
+    return report
+
+
+@task(task_run_name="drop superseded nights", cache_policy=NO_CACHE, persist_result=False)
+async def drop_superseded(
+    dataset: SnapshotDataset, keep_nights: int, siblings: Sequence[str]
+) -> RetentionReport:
+    """Drop the content of nights that are neither among the last nor released, here and from siblings."""
+    report = await in_thread(partial(retain, dataset, keep_nights, siblings))
+    get_run_logger().info("%d files of superseded nights dropped, %d bytes", report.keys, report.bytes)
+    return report
+
+
 @flow(name="nightly", flow_run_name="night of {date}", persist_result=False, validate_parameters=False)
 async def nightly_flow(settings: Settings, date: str) -> NightReport:
-    """One night: bring in what is new, make the tables, commit them.
+    """One night: bring in what is new, make the tables, commit them; push them where settings say so.
 
     Raises:
         UsageError: there is no key for pseudonyms.
         LockedError: another run works on the store or the dataset.
         ServiceUnavailable: the service was away for longer than the retries last; what came is sealed.
         LawBroken: the data broke a law; nothing was published.
+        SiblingFailed: the night is committed, but a sibling could not be pushed to.
     """
     store = RecordStore(settings.store)
     dataset = SnapshotDataset(settings.dataset)
@@ -164,10 +189,31 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
             await in_thread(dataset.prepare)
             pulled = await _pull(settings, store)
             published = await curate_and_commit(store, dataset, settings)
+            pushed, failures = await _push(dataset, settings)
+            retained = None
+            if settings.keep_nights is not None:
+                reached = [report.sibling for report in pushed]
+                retained = await drop_superseded(dataset, settings.keep_nights, reached)
         await _keep_counts(pulled, published)
+        if failures:
+            raise SiblingFailed(
+                f"the night is committed in {dataset.path}, but not pushed: {'; '.join(failures)}; the next night, or "
+                "`mriqc-snapshot sibling push`, catches up"
+            )
     finally:
         await _let_server_record()
-    return NightReport(pulled, published)
+    return NightReport(pulled, published, pushed, retained)
+
+
+async def _push(dataset: SnapshotDataset, settings: Settings) -> tuple[tuple[PushReport, ...], list[str]]:
+    """Push to the siblings of the settings, one after the other; what failed is told by the second."""
+    reports, failures = [], []
+    for name in dict.fromkeys(settings.push):
+        try:
+            reports.append(await push_to_sibling(dataset, name))
+        except SnapshotError as error:
+            failures.append(str(error))
+    return tuple(reports), failures
 
 
 async def _pull(settings: Settings, store: RecordStore) -> PullReport:
@@ -218,6 +264,10 @@ def night_markdown(pulled: PullReport, published: PublishReport) -> str:
             f"| {len(pull.unretrievable)} |"
         )
     lines += _found_markdown(published.snapshot)
+    if published.withdrawals:
+        heads = " | ".join(WITHDRAWAL_COLUMNS)
+        lines += ["", f"| {heads} |", "|---|---|---|---|---|"]
+        lines += [f"| {' | '.join(row)} |" for row in withdrawal_rows(published.withdrawals)]
     lines += _changed_markdown(published)
     traffic = pulled.traffic
     lines += ["", f"{traffic['requests']} requests, {traffic['retries']} retries, {traffic['bytes']} bytes"]
@@ -263,6 +313,7 @@ def nightly(settings: Settings) -> NightReport:
     # Before Prefect's server starts, which takes its time.
     required_pseudonyms()
     existing_index(settings.index)
+    given_requests(settings.withdrawals)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_trace)
     watch_embedded_server()

@@ -22,6 +22,14 @@ IndexPath = Annotated[
         "--index", help="Folder of the index of public images; without, none is asked.", show_default=False
     ),
 ]
+Withdrawals = Annotated[
+    Path | None,
+    typer.Option(
+        "--withdrawals",
+        help="File (TOML) of requests to withdraw records; without, those that the store knows stay in effect.",
+        show_default=False,
+    ),
+]
 Resources = Annotated[
     list[str] | None,
     typer.Option("--resource", help="T1w, T2w, bold or rating; again for more.", show_default=False),

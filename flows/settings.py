@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     index: Path | None = Field(
         None, description="Folder of the index of public images; none is asked without."
     )
+    withdrawals: Path | None = Field(
+        None, description="File of requests to withdraw records; those that the store knows stay without."
+    )
     resources: tuple[str, ...] = Field(RESOURCES, description="Resources to pull.")
     connections: PositiveInt = Field(4, description="Requests under way at once.")
     rate: float | None = Field(None, ge=0, description="Requests begun a second; 0 is no limit.")
@@ -64,6 +67,10 @@ class Settings(BaseSettings):
     )
     partitions: str | None = Field(
         None, description="Folder or URL (s3://...) of typed columns; beside the store's parts without."
+    )
+    push: tuple[str, ...] = Field((), description="Siblings that a night pushes to.")
+    keep_nights: PositiveInt | None = Field(
+        None, description="Nights whose content stays in the annex, beside releases; all without."
     )
     task_retries: int = Field(
         2, ge=0, description="Times Prefect runs a task again when the service is away."

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
 
 from curation.pull import PullReport
+
+if TYPE_CHECKING:  # imports what curates, for which a pull need not wait
+    from curation.withdrawals import Outcome
 
 
 def pull_table(report: PullReport) -> Table:
@@ -95,6 +98,31 @@ def agreement_table(snapshot: dict[str, Any]) -> Table | None:
     for row in found["by_raters"]:
         table.add_row(*(f"{row[name]:,}" for name in names))
     return table
+
+
+def withdrawal_table(outcomes: list[Outcome]) -> Table:
+    """What became of requests to withdraw records, a row a request."""
+    table = Table(title="Requests to withdraw records", box=box.SIMPLE_HEAD, title_justify="left")
+    for name in WITHDRAWAL_COLUMNS:
+        table.add_column(name, overflow="fold")
+    for row in withdrawal_rows(outcomes):
+        table.add_row(*row)
+    return table
+
+
+WITHDRAWAL_COLUMNS = ("request", "decision", "records left", "records stay", "because")
+
+
+def withdrawal_rows(outcomes: list[Outcome]) -> list[tuple[str, ...]]:
+    """A row of texts a request, under :data:`WITHDRAWAL_COLUMNS`; no checksum is among them."""
+    return [
+        (one.reference, str(one.verdict), _by_table(one.left), _by_table(one.stay), one.why)
+        for one in outcomes
+    ]
+
+
+def _by_table(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())
 
 
 MOST_DATASETS = 10

@@ -39,8 +39,9 @@ Web-API (Esteban et al., Scientific Data 2019, https://doi.org/10.1038/s41597-01
 | `dictionary/*.json` | (a file a table) what every column means |
 | `datapackage.json` | the same as a Frictionless data package |
 | `snapshot.json` | counts, coverage, digests, versions |
+| `code/` | the source and the rules that made the tables |
 
-A release has these files, too. They speak of the last release; tables may have changed since.
+A release has these files, too; `git checkout VERSION` shows them. Nights after it keep `CHANGES.md` and `CITATION.cff`.
 
 | file | |
 |---|---|

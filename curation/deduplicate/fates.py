@@ -54,7 +54,8 @@ class Decision:
         etags: of these records.
         faults: the rules that each breaks, where it breaks any: place to rows of ``FAULTS``.
         received: distinct records ever stored.
-        withdrawn: those of them that were deleted upstream; they are in no ledger.
+        withdrawn: those of them that were deleted upstream, or left on request; they are in no ledger.
+        left: those that left on request, by checksum (in lower case).
     """
 
     records: pd.DataFrame
@@ -62,6 +63,7 @@ class Decision:
     faults: dict[int, list[dict[str, Any]]]
     received: int
     withdrawn: int
+    left: dict[str, int]
 
     @property
     def unique(self) -> pd.DataFrame:
@@ -78,7 +80,11 @@ class Decision:
 
 
 def decide(
-    resource: Resource, keys: Sequence[pa.Table], sequences: Sequence[int], deletions: Mapping[str, int]
+    resource: Resource,
+    keys: Sequence[pa.Table],
+    sequences: Sequence[int],
+    deletions: Mapping[str, int],
+    leaving: Mapping[str, int],
 ) -> Decision:
     """Decide the fate of every record of a resource.
 
@@ -88,30 +94,75 @@ def decide(
             ``md5sum``.
         sequences: per part, the number of the run that sealed it.
         deletions: id to the number of the run that found it deleted.
+        leaving: checksum (in lower case) of images that are withdrawn on request, to the second since 1970 from which
+            on records of it leave.
 
     Versions of a record that a deletion buried do not count. Of the others the newest does: the latest ``updated``,
     then that of the latest run, then that of its last part (of two changes within a second the service shows the last).
     The representative of a checksum is its earliest record, as in the tables of 2019; that of the curated table is the
-    best by :func:`_rank`.
+    best by :func:`_rank`. Both are chosen among what is neither deleted nor withdrawn.
     """
-    versions = _versions(keys, sequences)
-    received = versions["record_id"].nunique()
-    withdrawn = 0
-    if deletions:
-        buried = versions["record_id"].map(deletions).astype("float64") >= versions["sequence"]
-        versions = versions[~buried]
-        withdrawn = received - versions["record_id"].nunique()
-    records = _in_order(_newest(versions))
-    del versions  # as large as the records
-    taken = _Picked(keys, records)
-    faults = _faults(taken)
-    records["md5sum"] = _checksums(taken, faults)
+    records, received, deleted = _alive(keys, sequences, deletions)
+    taken, faults = _add_checksums(records, keys)
+    left: dict[str, int] = {}
+    if leaving:
+        leaves = _leaves(records, leaving)
+        left = {
+            str(text): int(n) for text, n in records.loc[leaves, "md5sum"].str.lower().value_counts().items()
+        }
+        records = records[~leaves].reset_index(drop=True)
+        taken = _Picked(keys, records)
+        faults = _faults(taken)
     _decide_fates(resource, records, faults)
     if resource != "rating":
         _rank(records, taken)
-    return Decision(
-        records.drop(columns=["sequence"]), taken.column("etag").combine_chunks(), faults, received, withdrawn
-    )
+    etags = taken.column("etag").combine_chunks()
+    withdrawn = deleted + sum(left.values())
+    return Decision(records.drop(columns=["sequence"]), etags, faults, received, withdrawn, left)
+
+
+def live_records(
+    keys: Sequence[pa.Table], sequences: Sequence[int], deletions: Mapping[str, int]
+) -> pd.DataFrame:
+    """``record_id``, ``created`` and ``md5sum`` of the records that are not deleted, as :func:`decide` sees them.
+
+    Args:
+        keys: as for :func:`decide`; ``KEY_COLUMNS`` are enough.
+        sequences: likewise.
+        deletions: likewise.
+    """
+    records, _, _ = _alive(keys, sequences, deletions)
+    _add_checksums(records, keys)
+    return records[["record_id", "created", "md5sum"]]
+
+
+def _alive(
+    keys: Sequence[pa.Table], sequences: Sequence[int], deletions: Mapping[str, int]
+) -> tuple[pd.DataFrame, int, int]:
+    """The newest version of every record that is not deleted, in order; and how many were received and deleted."""
+    versions = _versions(keys, sequences)
+    received, deleted = versions["record_id"].nunique(), 0
+    if deletions:
+        buried = versions["record_id"].map(deletions).astype("float64") >= versions["sequence"]
+        versions = versions[~buried]
+        deleted = received - versions["record_id"].nunique()
+    return _in_order(_newest(versions)), received, deleted
+
+
+def _add_checksums(
+    records: pd.DataFrame, keys: Sequence[pa.Table]
+) -> tuple[_Picked, dict[int, list[dict[str, Any]]]]:
+    """Add ``md5sum``; returns the key columns of the records, and the rules that each breaks."""
+    taken = _Picked(keys, records)
+    faults = _faults(taken)
+    records["md5sum"] = _checksums(taken, faults)
+    return taken, faults
+
+
+def _leaves(records: pd.DataFrame, leaving: Mapping[str, int]) -> pd.Series:
+    """Which records leave on request; one whose creation time is unknown stays."""
+    since = records["md5sum"].str.lower().map(leaving).astype("Int64")
+    return (records["created"].astype("Int64") >= since).fillna(False).astype(bool)
 
 
 def _versions(keys: Sequence[pa.Table], sequences: Sequence[int]) -> pd.DataFrame:

@@ -33,7 +33,14 @@ class Alignment:
 
 def align(keys_a: pa.ChunkedArray, keys_b: pa.ChunkedArray) -> Alignment:
     """Align rows on their keys."""
-    a, b = _distinct(keys_a), _distinct(keys_b)
+    a, b = (pc.fill_null(whole(keys.cast(pa.string())), "") for keys in (keys_a, keys_b))
+    found = _aligned(a, b)
+    if _repeats(found):
+        found = _aligned(_numbered(a), _numbered(b))
+    return found
+
+
+def _aligned(a: pa.Array, b: pa.Array) -> Alignment:
     places = places_in(b, a)
     found = places >= 0
     missing = np.ones(len(a), dtype=bool)
@@ -43,13 +50,21 @@ def align(keys_a: pa.ChunkedArray, keys_b: pa.ChunkedArray) -> Alignment:
     )
 
 
-def _distinct(keys: pa.ChunkedArray) -> pa.Array:
+def _repeats(found: Alignment) -> bool:
+    """Whether a key stands in several rows of one table: looked for where aligned rows would show it."""
+    if len(found.common_a) and np.bincount(found.common_a).max() > 1:
+        return True
+    only_a, only_b = (
+        keys.take(pa.array(places))
+        for keys, places in ((found.keys_a, found.only_a), (found.keys_b, found.only_b))
+    )
+    # Of equal keys of the first table only the first row is found.
+    again = len(only_a) and pc.any(pc.is_in(found.keys_b, value_set=only_a)).as_py()
+    return bool(again) or any(len(keys.unique()) < len(keys) for keys in (only_a, only_b))
+
+
+def _numbered(keys: pa.Array) -> pa.Array:
     """Keys that all differ. Published tables have no others; what somebody edited may."""
-    column = pc.fill_null(whole(keys.cast(pa.string())), "")
-    if pc.count_distinct(column).as_py() == len(column):
-        return column
-    texts = column.to_pandas()
-    numbers = texts.groupby(texts).cumcount()
-    again = numbers > 0
-    texts = texts.where(~again, texts + " (" + (numbers + 1).astype(str) + ")")
-    return pa.array(pd.Series(texts, dtype=object), pa.string())
+    texts = pd.Series(keys.to_pylist(), dtype=object)
+    numbers = texts.groupby(texts).cumcount() + 1
+    return pa.array(texts.where(numbers == 1, texts + " (" + numbers.astype(str) + ")").tolist(), pa.string())

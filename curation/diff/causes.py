@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -56,13 +55,6 @@ _FROM_LEDGER = {
     "public_url": "url",
     "public_doi": "doi",
 }
-
-
-class Marked(Protocol):
-    """Rows of a ledger."""
-
-    def marks(self, asked: pa.Array, /) -> np.ndarray:
-        """Of each key, what tells its rows from others."""
 
 
 @dataclass
@@ -123,7 +115,7 @@ class Attribution:
         found = np.zeros(len(pairs.keys), dtype="int64")
         if pairs.table not in CURATED_TABLES:
             return found
-        a, b = self.evidence.a.repairs(pairs.resource), self.evidence.b.repairs(pairs.resource)
+        a, b = self.evidence.a.repairs[pairs.resource], self.evidence.b.repairs[pairs.resource]
         had, old, old_rules = a.of(cells.column, pairs.record_a)
         has, new, rules = b.of(cells.column, pairs.record_b)
         differs = (had != has) | (old != new) | (old_rules != rules)
@@ -157,14 +149,16 @@ class Attribution:
         sources = _sources(cells.column)
         if cells.column == "flags" and pairs.table in CURATED_TABLES:
             sources = tuple(name for name in self.done if name not in OF_OTHERS)
-            marks: list[tuple[str, Callable[[str], Marked], Callable[[str], Marked], pa.Array]] = [
-                (SIDECAR, self.evidence.a.disagreements, self.evidence.b.disagreements, pairs.record_b),
-                (SIDECAR, self.evidence.a.matches, self.evidence.b.matches, pairs.checksums),
-                (REPAIRED, self.evidence.a.repairs, self.evidence.b.repairs, pairs.record_b),
-            ]
-            for cause, a, b, asked in marks:
-                differs = a(pairs.resource).marks(asked) != b(pairs.resource).marks(asked)
-                found[differs] = number(cause)
+            for cause, name, asked in (
+                (SIDECAR, "disagreements", pairs.record_b),
+                (SIDECAR, "matches", pairs.checksums),
+                (REPAIRED, "repairs", pairs.record_b),
+            ):
+                of_a, of_b = (
+                    getattr(one, name)[pairs.resource].marks(asked)
+                    for one in (self.evidence.a, self.evidence.b)
+                )
+                found[of_a != of_b] = number(cause)
         for name in sources:
             if name in self.done:
                 rows, why = self.done[name]
@@ -190,6 +184,8 @@ class Attribution:
         counts, differs = self._counts(pairs)
         if cells.column == "n_records":
             differs &= counts == _numbers(cells.new)
+        elif cells.column == "n_versions":
+            differs &= counts >= _numbers(cells.new)
         found[differs] = number(OF_IMAGE)
         if cells.column == "iqm_spread":
             if "numpy" in self.evidence.changed:
@@ -201,14 +197,14 @@ class Attribution:
 
     def _counts(self, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
         """How many sound records each image has now, and whether they are not those that it had."""
-        a = self.evidence.a.records(pairs.resource).of_images(pairs.checksums)
-        b = self.evidence.b.records(pairs.resource).of_images(pairs.checksums)
+        a = self.evidence.a.records[pairs.resource].of_images(pairs.checksums)
+        b = self.evidence.b.records[pairs.resource].of_images(pairs.checksums)
         return b["count"].to_numpy(), (a["mark"] != b["mark"]).to_numpy(copy=True)
 
     def _public(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
         """Columns of the public copy: the ledgers of matches differ, and say what the cells hold."""
         found, number = np.zeros(len(pairs.keys), dtype="int64"), self.evidence.causes.number
-        a, b = self.evidence.a.matches(pairs.resource), self.evidence.b.matches(pairs.resource)
+        a, b = self.evidence.a.matches[pairs.resource], self.evidence.b.matches[pairs.resource]
         copies_a, copies_b = a.copies(pairs.checksums), b.copies(pairs.checksums)
         differs = (a.marks(pairs.checksums) != b.marks(pairs.checksums)) | ((copies_a > 0) != (copies_b > 0))
         asked_a, asked_b = (
@@ -228,21 +224,37 @@ class Attribution:
     def _of_ratings(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
         found, number = pairs.base.copy(), self.evidence.causes.number
         if cells.column == "image_table":
-            for resource in IMAGE_RESOURCES:
-                a, b = (
-                    one.records(resource).of_images(pairs.checksums)["count"]
-                    for one in (self.evidence.a, self.evidence.b)
-                )
-                differs = ((a > 0) != (b > 0)).to_numpy()
-                found[(found == 0) & differs] = number(f"the image came to or left {resource}")
-            return found
+            return self._image_tables(cells, pairs, found)
         counts, differs = self._counts(pairs)
         if cells.column == "n_ratings_of_image":
             differs &= counts == _numbers(cells.new)
-        elif "pseudonyms" in self.evidence.changed:
-            found[found == 0] = number(PSEUDONYMS)
+        else:
+            differs &= self._are_of_image(cells.new, pairs)
+            if "pseudonyms" in self.evidence.changed:
+                found[found == 0] = number(PSEUDONYMS)
         found[(found == 0) & differs] = number(_RATINGS)
         return found
+
+    def _image_tables(self, cells: ChangedCells, pairs: Pairs, found: np.ndarray) -> np.ndarray:
+        """Where an image came to a table or left it, and the cell names those that have it."""
+        expected = np.full(len(found), "", dtype=object)
+        moved = np.zeros(len(found), dtype="int64")
+        for resource in IMAGE_RESOURCES:
+            a, b = (
+                one.records[resource].of_images(pairs.checksums)["count"].to_numpy() > 0
+                for one in (self.evidence.a, self.evidence.b)
+            )
+            moved[a != b] = self.evidence.causes.number(f"the image came to or left {resource}")
+            expected[b] += f" {resource}"
+        holds = _same_texts(np.array([text.strip() or None for text in expected], dtype=object), cells.new)
+        return np.where((found == 0) & holds, moved, found)
+
+    def _are_of_image(self, ids: pa.Array, pairs: Pairs) -> np.ndarray:
+        """Where ids are those of ratings of the same image, or there is none."""
+        records = self.evidence.b.records[pairs.resource]
+        theirs = records.texts("md5sum", records.places(ids))
+        ours = np.asarray(pairs.checksums.to_numpy(zero_copy_only=False), dtype=object)
+        return (theirs == ours) | ids.is_null().to_numpy(zero_copy_only=False)
 
     # --- what changed with code and dictionary ---------------------------------------------------------------
 

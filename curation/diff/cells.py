@@ -111,6 +111,9 @@ def _texts_of_doubles(values: pa.Array) -> pa.Array:
 
 def _alike(a: pa.Array, b: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Two columns of one type; of different ones as doubles where both are numbers, else as texts."""
+    if pa.types.is_dictionary(a.type) and pa.types.is_dictionary(b.type):
+        return _codes(a, b)
+    a, b = (one.dictionary_decode() if pa.types.is_dictionary(one.type) else one for one in (a, b))
     if pa.types.is_timestamp(a.type) and pa.types.is_timestamp(b.type):
         return a.cast(pa.timestamp("ms")).view(pa.int64()), b.cast(pa.timestamp("ms")).view(pa.int64())
     if kind(a.type) == kind(b.type):
@@ -120,6 +123,13 @@ def _alike(a: pa.Array, b: pa.Array) -> tuple[pa.Array, pa.Array]:
     if _is_number(a.type) and _is_number(b.type):
         return a.cast(pa.float64(), safe=False), b.cast(pa.float64(), safe=False)
     return texts(a), texts(b)
+
+
+def _codes(a: pa.Array, b: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Numbers of the texts of two columns, the same ones for the same texts."""
+    mapped = pc.index_in(b.dictionary, value_set=a.dictionary)
+    new = pa.array(np.arange(len(b.dictionary)) + len(a.dictionary), pa.int32())
+    return a.indices.cast(pa.int64()), pc.coalesce(mapped, new).take(b.indices).cast(pa.int64())
 
 
 def _differ(
@@ -193,7 +203,9 @@ def _distances(old: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray
         moved = np.abs(new - old)
         larger = np.maximum(np.abs(old), np.abs(new))
         finite = np.isfinite(old) & np.isfinite(new)
-        close = finite & ((moved <= NEAR_SHARE * larger) | (moved <= NEAR_ULPS * np.spacing(larger)))
+        # Above the largest double there is none, and no unit of it.
+        units = np.nan_to_num(np.spacing(larger), nan=0.0, posinf=0.0)
+        close = finite & ((moved <= NEAR_SHARE * larger) | (moved <= NEAR_ULPS * units))
         relative = moved / np.abs(old)
     relative[~np.isfinite(relative)] = np.nan
     return close, relative

@@ -17,11 +17,12 @@ from curation.diff.aligning import align
 from curation.diff.cell_rows import Aligned, Causes
 from curation.diff.cells import ChangedCells, compare_column
 from curation.diff.departures import Passing
-from curation.diff.evidence import Ledgers, Wanted
+from curation.diff.evidence import Wanted, read_ledgers
 from curation.diff.explaining import Draft, explain
 from curation.diff.model import Difference, Side, TableDifference
 from curation.diff.reading import (
     COMPARED,
+    LEDGERS_READ,
     TableFile,
     has_table,
     missing_content,
@@ -35,12 +36,10 @@ from curation.diff.rows import Evidence, resource_of
 from curation.diff.version import Version
 from curation.errors import DatasetError
 from schemas import RESOURCES
-from schemas.published import IMAGE_RESOURCES
+from schemas.published import CURATED_TABLES, IMAGE_RESOURCES
 
 GROUP_BYTES = 160_000_000
 """Memory for the columns of both tables that one thread compares at a time."""
-TEXT_BYTES = 40
-"""Bytes that a text is taken to have at the least: files hold equal ones once, memory each."""
 _OLDER = (
     "the two versions are of different dictionaries: columns that only one of them has, or has with another type, are "
     "told as such, and their cells are not counted as changed"
@@ -92,23 +91,28 @@ def explain_all(
     """
     if not drafts:
         return []
-    evidence = evidence_of(a, b, _wanted(drafts))
+    curated = any(one.aligned.table in CURATED_TABLES for one in drafts)
+    evidence = evidence_of(a, b, _wanted(drafts), LEDGERS_READ if curated else LEDGERS_READ[:1])
     return [explain(one, evidence, alone=alone) for one in drafts]
 
 
-def evidence_of(a: Version, b: Version, wanted: dict[str, Wanted]) -> Evidence:
+def evidence_of(
+    a: Version, b: Version, wanted: dict[str, Wanted], names: Sequence[str] = LEDGERS_READ[:1]
+) -> Evidence:
     """What ledgers and ``snapshot.json`` of two versions say.
 
     Args:
         a: the first version.
         b: the second.
         wanted: records and images that will be asked for, by resource; all resources have to be there.
+        names: the ledgers that will be asked.
     """
-    ledgers = Ledgers(a, wanted), Ledgers(b, wanted)
+    with ThreadPoolExecutor(2, thread_name_prefix="ledgers") as threads:
+        one, other = threads.map(lambda version: read_ledgers(version, wanted, names), (a, b))
     passing: dict[str, Passing] = {
-        name: Passing(name, a, b, ledgers[0].records(name), ledgers[1].records(name)) for name in wanted
+        name: Passing(name, a, b, one.records[name], other.records[name]) for name in wanted
     }
-    return Evidence(*ledgers, frozenset(changed_versions(a, b)), passing, Causes())
+    return Evidence(one, other, frozenset(changed_versions(a, b)), passing, Causes())
 
 
 def draft(a: Version, b: Version, name: str, scratch: Path) -> Draft:
@@ -183,7 +187,7 @@ def _groups(a: TableFile, b: TableFile) -> Iterator[list[str]]:
     for name in b.kinds:
         if name not in a.kinds:
             continue
-        bytes_ = sum(_memory(file, name) for file in (a, b))
+        bytes_ = a.memory(name) + b.memory(name)
         if group and size + bytes_ > GROUP_BYTES:
             yield group
             group, size = [], 0
@@ -191,12 +195,6 @@ def _groups(a: TableFile, b: TableFile) -> Iterator[list[str]]:
         size += bytes_
     if group:
         yield group
-
-
-def _memory(file: TableFile, name: str) -> int:
-    if file.kinds[name] != "text":
-        return 8 * file.rows
-    return max(TEXT_BYTES * file.rows, file.column_bytes(name))
 
 
 def _wanted(drafts: Sequence[Draft]) -> dict[str, Wanted]:

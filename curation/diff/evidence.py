@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -89,7 +89,7 @@ class Records:
         return self.images.reindex(lower.to_numpy(dtype=object), fill_value=0).reset_index(drop=True)
 
 
-def read_records(version: Version, wanted: dict[str, Wanted]) -> dict[str, Records]:
+def read_records(version: Version, wanted: Mapping[str, Wanted]) -> dict[str, Records]:
     """Read ``audit/records``, once, for several resources."""
     kept: dict[str, list[pa.Table]] = {name: [] for name in wanted}
     ids: dict[str, list[pa.Table]] = {name: [] for name in wanted}
@@ -146,7 +146,11 @@ class Repairs:
 
     def marks(self, record_ids: pa.Array) -> np.ndarray:
         """Of each record, what tells all its rows from others; 0 where it has none."""
-        return _sums(self.rows, "record_id", ("column", "new", "rule"), record_ids)
+        return _at_keys(self._marks, record_ids)
+
+    @cached_property
+    def _marks(self) -> pd.Series:
+        return _sums(self.rows, "record_id", ("column", "new", "rule"))
 
 
 @dataclass(frozen=True)
@@ -170,12 +174,19 @@ class Matches:
 
     def copies(self, checksums: pa.Array) -> np.ndarray:
         """How many copies each image has."""
-        counts = pd.Series(self.rows.column("md5sum").to_pandas()).value_counts()
-        return counts.reindex(checksums.to_pandas().to_numpy(dtype=object), fill_value=0).to_numpy()
+        return _at_keys(self._counts, checksums)
 
     def marks(self, checksums: pa.Array) -> np.ndarray:
         """Of each image, what tells all its copies from others; 0 where it has none."""
-        return _sums(self.rows, "md5sum", _MATCHES[2:], checksums)
+        return _at_keys(self._marks, checksums)
+
+    @cached_property
+    def _marks(self) -> pd.Series:
+        return _sums(self.rows, "md5sum", _MATCHES[2:])
+
+    @cached_property
+    def _counts(self) -> pd.Series:
+        return pd.Series(self.rows.column("md5sum").to_pandas()).value_counts()
 
 
 @dataclass(frozen=True)
@@ -190,73 +201,73 @@ class Disagreements:
 
     def marks(self, record_ids: pa.Array) -> np.ndarray:
         """Of each record, what tells all its rows from others; 0 where it has none."""
-        return _sums(self.rows, "record_id", _DISAGREEMENTS[2:], record_ids)
+        return _at_keys(_sums(self.rows, "record_id", _DISAGREEMENTS[2:]), record_ids)
 
 
 @dataclass(frozen=True)
 class Ledgers:
-    """What the ledgers of one version say; each is read when it is asked for, and once.
+    """What the ledgers of one version say of the records and images that were asked for, by resource.
 
     Attributes:
         version: whose they are.
-        wanted: what will be asked, by resource.
+        records, repairs, matches, disagreements: of each resource.
     """
 
     version: Version
-    wanted: dict[str, Wanted]
-    _records: dict[str, Records] = field(default_factory=dict, repr=False)
-
-    def records(self, resource: str) -> Records:
-        """Records of a resource."""
-        if not self._records:
-            self._records.update(read_records(self.version, self.wanted))
-        return self._records[resource]
+    records: Mapping[str, Records]
+    repairs: Mapping[str, Repairs]
+    matches: Mapping[str, Matches]
+    disagreements: Mapping[str, Disagreements]
 
     def same_shown(self, other: Ledgers, resource: str) -> bool:
         """Whether the curated tables of two versions are made from the same records."""
-        return bool(self.records(resource).shown.equals(other.records(resource).shown))
+        return bool(self.records[resource].shown.equals(other.records[resource].shown))
 
-    @cached_property
-    def _repairs(self) -> dict[str, pa.Table]:
-        return self._of_records("repairs", _REPAIRS)
 
-    @cached_property
-    def _disagreements(self) -> dict[str, pa.Table]:
-        return self._of_records("disagreements", _DISAGREEMENTS)
+def read_ledgers(version: Version, wanted: Mapping[str, Wanted], names: Sequence[str]) -> Ledgers:
+    """Read ledgers of a version, each once; those that are not named are as if they were empty.
 
-    @cached_property
-    def _matches(self) -> dict[str, pa.Table]:
-        asked = {name: one.checksums for name, one in self.wanted.items()}
-        return self._filtered("matches", _MATCHES, "md5sum", asked)
+    Args:
+        version: whose they are.
+        wanted: records and images that will be asked for, by resource.
+        names: of ledgers.
 
-    def repairs(self, resource: str) -> Repairs:
-        """Repaired cells of a resource."""
-        return Repairs(self._repairs[resource])
+    Raises:
+        DatasetError: content is not on this machine.
+    """
+    ids = {resource: one.record_ids for resource, one in wanted.items()}
+    checksums = {resource: one.checksums for resource, one in wanted.items()}
 
-    def disagreements(self, resource: str) -> Disagreements:
-        """Cells that sidecars contradict, of a resource."""
-        return Disagreements(self._disagreements[resource])
-
-    def matches(self, resource: str) -> Matches:
-        """Public copies of a resource's images."""
-        return Matches(self._matches[resource])
-
-    def _of_records(self, name: str, columns: Sequence[str]) -> dict[str, pa.Table]:
-        asked = {resource: one.record_ids for resource, one in self.wanted.items()}
-        return self._filtered(name, columns, "record_id", asked)
-
-    def _filtered(
-        self, name: str, columns: Sequence[str], key: str, wanted: dict[str, pa.Array]
+    def rows(
+        name: str, columns: Sequence[str], key: str, keys: Mapping[str, pa.Array]
     ) -> dict[str, pa.Table]:
-        """Rows of a ledger whose ``key`` is wanted, by resource."""
-        found: dict[str, list[pa.Table]] = {resource: [_empty(columns)] for resource in wanted}
-        for batch in ledger(self.version, name, columns):
-            for resource, keys in wanted.items():
-                which = pc.and_(
-                    pc.equal(batch.column("resource"), resource), those_in(batch.column(key), keys)
-                )
-                found[resource].append(batch.filter(which))
-        return {resource: pa.concat_tables(rows).combine_chunks() for resource, rows in found.items()}
+        if name in names:
+            return _filtered(version, name, columns, key, keys)
+        return {resource: _empty(columns) for resource in keys}
+
+    return Ledgers(
+        version,
+        read_records(version, wanted),
+        {name: Repairs(found) for name, found in rows("repairs", _REPAIRS, "record_id", ids).items()},
+        {name: Matches(found) for name, found in rows("matches", _MATCHES, "md5sum", checksums).items()},
+        {
+            name: Disagreements(found)
+            for name, found in rows("disagreements", _DISAGREEMENTS, "record_id", ids).items()
+        },
+    )
+
+
+def _filtered(
+    version: Version, name: str, columns: Sequence[str], key: str, wanted: Mapping[str, pa.Array]
+) -> dict[str, pa.Table]:
+    """Rows of a ledger whose ``key`` is wanted, by resource."""
+    found: dict[str, list[pa.Table]] = {resource: [_empty(columns)] for resource in wanted}
+    for batch in ledger(version, name, columns):
+        for resource, keys in wanted.items():
+            if len(keys):
+                rows = batch.filter(pc.equal(batch.column("resource"), resource))
+                found[resource].append(rows.filter(those_in(rows.column(key), keys)))
+    return {resource: pa.concat_tables(rows).combine_chunks() for resource, rows in found.items()}
 
 
 def _empty(columns: Sequence[str]) -> pa.Table:
@@ -280,8 +291,12 @@ def _marks(rows: pa.Table, names: Sequence[str]) -> np.ndarray:
     return pd.util.hash_array(whole(joined).to_pandas().to_numpy(dtype=object), categorize=False)
 
 
-def _sums(rows: pa.Table, key: str, names: Sequence[str], asked: pa.Array) -> np.ndarray:
-    """Of each key asked for, the sum of the hashes of its rows; 0 where it has none."""
+def _sums(rows: pa.Table, key: str, names: Sequence[str]) -> pd.Series:
+    """Of each key, the sum of the hashes of its rows."""
     frame = pd.DataFrame({"key": rows.column(key).to_pandas(), "mark": _marks(rows, names)})
-    sums = frame.groupby("key")["mark"].sum()
-    return sums.reindex(asked.to_pandas().to_numpy(dtype=object), fill_value=0).to_numpy()
+    return frame.groupby("key")["mark"].sum()
+
+
+def _at_keys(values: pd.Series, keys: pa.Array) -> np.ndarray:
+    """Values of keys; 0 for those that have none."""
+    return values.reindex(keys.to_pandas().to_numpy(dtype=object), fill_value=0).to_numpy()

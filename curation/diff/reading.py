@@ -20,7 +20,11 @@ from schemas.published import CURATED_TABLES, UNIQUE_TABLES, published_table
 COMPARED: tuple[str, ...] = (*UNIQUE_TABLES, *CURATED_TABLES)
 """Tables that are compared row by row."""
 LEDGERS_READ = ("records", "repairs", "matches", "disagreements")
-_CSV_BLOCK = 8 << 20
+_CSV_BLOCK = 32 << 20
+_FEW_TEXTS = 8
+"""Bytes that a cell takes in a file, at the most, where a column has few texts, which are then read as a dictionary."""
+TEXT_BYTES = 40
+"""Bytes that a text is taken to have at the least: files hold equal ones once, memory each."""
 _LARGEST_TEXTS = 1 << 30
 """Bytes from which texts get offsets of 64 bits: 2 GB is the most that others reach."""
 _PACKAGE = "datapackage.json"
@@ -69,6 +73,8 @@ class TableFile:
             raise UsageError(f"{path}: no Parquet file that can be read ({error})") from error
         self.kinds = {field.name: kind(field.type) for field in schema}
         self.rows: int = self._metadata.num_rows
+        texts = [name for name, word in self.kinds.items() if word == "text"]
+        self._few = [name for name in texts if self.column_bytes(name) <= _FEW_TEXTS * self.rows]
 
     def column_bytes(self, name: str) -> int:
         """Bytes of a column as they are in the file, uncompressed; a bound from below for those in memory."""
@@ -76,9 +82,16 @@ class TableFile:
         groups = range(self._metadata.num_row_groups)
         return sum(self._metadata.row_group(n).column(place).total_uncompressed_size for n in groups)
 
+    def memory(self, name: str) -> int:
+        """Bytes that a column takes in memory, about."""
+        if self.kinds[name] != "text":
+            return 8 * self.rows
+        return 4 * self.rows if name in self._few else max(TEXT_BYTES * self.rows, self.column_bytes(name))
+
     def read(self, names: Sequence[str]) -> pa.Table:
-        """Columns of all rows."""
-        with pq.ParquetFile(self._path, metadata=self._metadata) as file:
+        """Columns of all rows; those of few texts as dictionaries."""
+        few = [name for name in names if name in self._few]
+        with pq.ParquetFile(self._path, metadata=self._metadata, read_dictionary=few) as file:
             return file.read(list(names), use_threads=False)
 
     def find(self, column: str, value: str) -> int | None:
@@ -101,6 +114,10 @@ class OneRow(TableFile):
         self._path, self._metadata, self.kinds = file._path, file._metadata, file.kinds
         self.rows = 0 if row is None else 1
         self._row = row
+
+    def memory(self, name: str) -> int:
+        """Next to nothing."""
+        return 0
 
     def read(self, names: Sequence[str]) -> pa.Table:
         """Columns of the row."""
@@ -228,6 +245,8 @@ def ledger(version: Version, name: str, columns: Sequence[str]) -> Iterator[pa.T
 
 def whole(column: pa.ChunkedArray) -> pa.Array:
     """A column in one piece; texts that are too many for 32 bits get wider offsets."""
+    if pa.types.is_dictionary(column.type):
+        column = column.unify_dictionaries()
     if pa.types.is_string(column.type) and column.nbytes > _LARGEST_TEXTS:
         column = column.cast(pa.large_string())
     found = column.combine_chunks()

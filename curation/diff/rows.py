@@ -85,7 +85,7 @@ def pair_rows(
 ) -> Pairs:
     """Find out what became of the records of rows that both versions have."""
     resource = resource_of(table)
-    a, b = evidence.a.records(resource), evidence.b.records(resource)
+    a, b = evidence.a.records[resource], evidence.b.records[resource]
     places_a, places_b = a.places(record_a), b.places(record_b)
     role = _role(table)
     ids_a, ids_b = _objects(record_a), _objects(record_b)
@@ -110,7 +110,7 @@ def _representatives(
     resource: str, checksums: pa.Array, record_a: pa.Array, record_b: pa.Array, evidence: Evidence
 ) -> np.ndarray:
     """Why another record represents an image, as both ledgers say that it does."""
-    a, b, passing = evidence.a.records(resource), evidence.b.records(resource), evidence.passing[resource]
+    a, b, passing = evidence.a.records[resource], evidence.b.records[resource], evidence.passing[resource]
     former, latter = b.places(record_a), a.places(record_b)
     found = np.zeros(len(checksums), dtype="int64")
     # Later ones first: what is said of a row last holds.
@@ -147,7 +147,7 @@ def why_added(aligned: Aligned, evidence: Evidence) -> np.ndarray:
     places = pa.array(aligned.alignment.only_b)
     keys, ids = aligned.alignment.keys_b.take(places), aligned.records_b.take(places)
     resource = resource_of(aligned.table)
-    a, b = evidence.a.records(resource), evidence.b.records(resource)
+    a, b = evidence.a.records[resource], evidence.b.records[resource]
     now, before = b.places(ids), a.places(ids)
     found = np.zeros(len(keys), dtype="int64")
     sound = _stands(aligned.table, keys, ids, b, now)
@@ -165,7 +165,7 @@ def why_removed(aligned: Aligned, evidence: Evidence) -> np.ndarray:
     places = pa.array(aligned.alignment.only_a)
     keys, ids = aligned.alignment.keys_a.take(places), aligned.records_a.take(places)
     resource = resource_of(aligned.table)
-    a, b = evidence.a.records(resource), evidence.b.records(resource)
+    a, b = evidence.a.records[resource], evidence.b.records[resource]
     before, now = a.places(ids), b.places(ids)
     found = np.zeros(len(keys), dtype="int64")
     stood = _stands(aligned.table, keys, ids, a, before)

@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -99,7 +98,6 @@ class Index:
         self.path = path
         self.sources: list[Source] = []
         self.datasets: list[Dataset] = []
-        self._md5s: tuple[str, pa.Array, np.ndarray] | None = None
         about = path / "index.json"
         if about.exists():
             self._read(about)
@@ -249,57 +247,42 @@ class Index:
         paths = sorted((self.path / "history").glob("[!.]*.json.zst"))
         return {f"{row['file']}.parquet" for path in paths for row in _read_history(path)["datasets"]}
 
-    def md5s(self) -> tuple[pa.Array, np.ndarray]:
-        """The checksums of all copies, 16 bytes each, dataset after dataset; and where each begins, and the end.
-
-        Read once, as long as the index stays as it is: every resource asks.
-        """
-        if self._md5s is None or self._md5s[0] != self.digest:
-            digests = [pa.array([], pa.binary(16))]
-            for dataset in self.datasets:
-                digests.append(binary_md5s(self._table("images", dataset, ["md5"]).column("md5")))
-            starts = np.cumsum([len(some) for some in digests])
-            self._md5s = self.digest, pa.concat_arrays(digests), starts
-        return self._md5s[1], self._md5s[2]
+    def ranked(self) -> list[tuple[Dataset, int]]:
+        """The datasets, and of each the place of its source in the order of their adding."""
+        ranks = self._ranks()
+        return [(dataset, ranks.get(dataset.source, len(ranks))) for dataset in self.datasets]
 
     def _ranks(self) -> dict[str, int]:
         """The places of sources in the order of their adding, by address."""
         return {source.address: rank for rank, source in enumerate(self.sources)}
 
-    def rows(
-        self, numbers: Iterable[int], columns: Sequence[str], repeated: Sequence[str] = ()
-    ) -> Iterator[pa.Table]:
-        """Columns of the copies of some datasets, and ``rank``, the place of its source in the order of their adding.
+    def rows(self, numbers: Iterable[int], columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Columns of the copies of some datasets.
 
         Args:
             numbers: of the datasets, in the order of :attr:`datasets`.
             columns: which.
-            repeated: those whose values are held once.
         """
-        ranks = self._ranks()
-        for number in numbers:
-            dataset = self.datasets[number]
-            found = self._table("images", dataset, columns, repeated)
-            rank = ranks.get(dataset.source, len(ranks))
-            yield found.append_column("rank", pa.array(np.full(len(found), rank, dtype="int32")))
-
-    def no_rows(self, columns: Sequence[str]) -> pa.Table:
-        """As :meth:`rows`, of no dataset."""
-        fields = [*(COPIES.field(name) for name in columns), pa.field("rank", pa.int32())]
-        return pa.schema(fields).empty_table()
+        return (self._table("images", self.datasets[number], columns) for number in numbers)
 
     def copies(self, columns: Sequence[str]) -> pa.Table:
-        """Columns of all copies, with ``rank``; for indexes that fit into memory."""
-        return pa.concat_tables([self.no_rows(columns), *self.rows(range(len(self.datasets)), columns)])
+        """Columns of all copies; for indexes that fit into memory."""
+        nothing = pa.schema([COPIES.field(name) for name in columns]).empty_table()
+        return pa.concat_tables([nothing, *self.rows(range(len(self.datasets)), columns)])
 
-    def metadata(self, digests: pa.Array) -> Iterator[dict[str, str]]:
-        """Sidecar metadata (canonical JSON) by their digests, each once, :data:`SIDECARS_AT_ONCE` or more at a time."""
+    def metadata(self, digests: pa.Array, numbers: Iterable[int]) -> Iterator[dict[str, str]]:
+        """Sidecar metadata (canonical JSON) by their digests, each once, :data:`SIDECARS_AT_ONCE` or more at a time.
+
+        Args:
+            digests: of the sidecars.
+            numbers: of the datasets that have them, in the order of :attr:`datasets`.
+        """
         left = digests
         found: dict[str, str] = {}
-        for dataset in self.datasets:
+        for number in numbers:
             if not len(left):
                 break
-            table = self._table("sidecars", dataset, SIDECARS.names)
+            table = self._table("sidecars", self.datasets[number], SIDECARS.names)
             wanted = table.filter(pc.is_in(table.column("digest"), left)) if len(table) else table
             if len(wanted):
                 found |= dict(zip(*(column.to_pylist() for column in wanted.columns), strict=True))
@@ -310,13 +293,11 @@ class Index:
         if found:
             yield found
 
-    def _table(
-        self, folder: str, dataset: Dataset, columns: Sequence[str], repeated: Sequence[str] = ()
-    ) -> pa.Table:
+    def _table(self, folder: str, dataset: Dataset, columns: Sequence[str]) -> pa.Table:
         file = self._file(folder, dataset)
         try:
             # Quicker than `read_table` where there are thousands of small files.
-            with pq.ParquetFile(file, read_dictionary=list(repeated)) as opened:
+            with pq.ParquetFile(file) as opened:
                 return opened.read(columns=list(columns), use_threads=False).select(list(columns))
         except (pa.ArrowException, OSError) as error:
             raise StoreCorrupted(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -12,16 +11,9 @@ import pyarrow.compute as pc
 from packaging.version import InvalidVersion, Version
 
 from curation.index.index import Index, binary_md5s
+from curation.index.joined import REPEATED, Joined
 
-_SHOWN = (
-    *("source", "dataset", "path", "first_version", "last_version", "in_newest", "url", "doi"),
-    *("entities", "sidecar", "sidecar_path"),
-)
 _SUFFIX = r'"suffix": "(?P<suffix>[^"]*)"'
-DATASETS_AT_ONCE = 64
-"""Datasets whose matched rows are put into their form together."""
-# One value for many rows: held once.
-_REPEATED = ("source", "dataset", "first_version", "last_version", "doi", "sidecar_path")
 
 
 @dataclass(frozen=True)
@@ -29,8 +21,8 @@ class Matches:
     """The public copies of some checksums.
 
     Attributes:
-        copies: every copy of any of them: the columns of the index that tables show, ``key`` (the place of its checksum
-            among those that were asked for), and ``chosen``.
+        copies: every copy of any of them: the columns of the index that tables show, ``number`` (of the dataset in the
+            index), ``key`` (the place of its checksum among those that were asked for), and ``chosen``.
         order: of the copies: by key, the chosen copy first, then as the choice ranks them.
     """
 
@@ -53,27 +45,12 @@ def match_checksums(checksums: pa.ChunkedArray, index: Index) -> Matches:
     Of several copies the choice is, in this order: the source that was added first; one that the newest version of its
     dataset still has; the newest version; the lowest accession; the shortest path; the first path.
     """
-    # Hashed once for all datasets; of these only the rows that are asked for are read.
-    known, starts = index.md5s()
-    places = pc.index_in(known, value_set=binary_md5s(checksums))
-    hits: dict[int, np.ndarray] = {}
-    for number, (start, length) in enumerate(zip(starts, np.diff(starts), strict=False)):
-        which = np.flatnonzero(places.slice(start, length).is_valid().to_numpy(zero_copy_only=False))
-        if len(which):
-            hits[number] = which
-    keys = [places.take(pa.array(starts[number] + which)).to_numpy() for number, which in hits.items()]
-    some = (
-        rows.take(pa.array(which))
-        for rows, which in zip(index.rows(hits, _SHOWN, _REPEATED), hits.values(), strict=True)
-    )
-    found = []
-    while group := list(islice(some, DATASETS_AT_ONCE)):
-        found.append(_shown(pa.concat_tables(group)))
-    if not found:
-        empty = _shown(index.no_rows(_SHOWN)).drop_columns(["rank"])
-        nothing = np.array([], dtype="int64")
-        return Matches(_with(empty, nothing, nothing.astype(bool)), nothing)
-    copies, place = pa.concat_tables(found).unify_dictionaries(), np.concatenate(keys).astype("int64")
+    joined = Joined(index)
+    asked = pc.index_in(joined.md5s(), value_set=binary_md5s(checksums))
+    hits = np.flatnonzero(asked.is_valid().to_numpy(zero_copy_only=False))
+    place = asked.take(pa.array(hits)).to_numpy().astype("int64")
+    found = [_shown(rows) for rows in (joined.no_rows(), *joined.rows(hits))]
+    copies = pa.concat_tables(found).unify_dictionaries()
     # Long rows stay where they are; what is sorted is their numbers.
     order = _ranked(copies, place)
     chosen = np.zeros(len(order), dtype=bool)
@@ -91,7 +68,7 @@ def _shown(some: pa.Table) -> pa.Table:
 
 def _held_once(field: pa.Field) -> pa.Field:
     plain = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-    repeated = field.name in (*_REPEATED, "suffix")
+    repeated = field.name in (*REPEATED, "suffix")
     return pa.field(field.name, pa.dictionary(pa.int32(), pa.string()) if repeated else plain)
 
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from curation.flatten import flatten
 from curation.index.index import Index
+from curation.kept import short_digest
 from curation.match.checksums import Matches, match_checksums
 from curation.pseudonyms import Pseudonyms
 from curation.repair import FILLING, Repaired
@@ -38,18 +39,20 @@ SAME_SHARE = 1e-6
 
 
 @dataclass(frozen=True)
-class PublicRows:
-    """What is known of the public copies of some rows of a curated table.
+class Said:
+    """What the public copies of some images say of their rows.
 
     Attributes:
-        columns: :data:`PUBLIC_COLUMNS`.
-        given: what their sidecars say: columns of acquisition parameters, and ``sidecar_path``.
+        sidecars: columns of acquisition parameters, and ``sidecar_path``.
         mismatch: where the name of the chosen copy is that of another modality.
     """
 
-    columns: Mapping[str, pa.ChunkedArray]
-    given: pa.Table
+    sidecars: pa.Table
     mismatch: np.ndarray
+
+    def rows(self, start: int, count: int) -> Said:
+        """Of some of the images."""
+        return Said(self.sidecars.slice(start, count), self.mismatch[start : start + count])
 
 
 @dataclass(frozen=True)
@@ -57,28 +60,41 @@ class PublicImages:
     """The public copies of the images of one curated table, in the order of its rows.
 
     Attributes:
+        resource: whose images they are.
+        index: where they were found.
+        pseudonyms: what serial numbers in sidecars become.
         matches: every copy.
         columns: :data:`PUBLIC_COLUMNS`.
-        sidecars: acquisition parameters as distinct sidecars have them; places: the row of it that each image has.
-        addresses: where each image's sidecar is.
+        sidecars: of each image the ``digest`` of its sidecar, the ``number`` of the dataset that has it, and its
+            ``address``.
         mismatch: where the name of the chosen copy is that of another modality.
     """
 
+    resource: Resource
+    index: Index
+    pseudonyms: Pseudonyms | None
     matches: Matches
     columns: Mapping[str, pa.ChunkedArray]
     sidecars: pa.Table
-    places: pa.Array
-    addresses: pa.ChunkedArray
     mismatch: np.ndarray
 
-    def rows(self, start: int, count: int) -> PublicRows:
-        """What is known of some of the images."""
-        given = self.sidecars.take(self.places.slice(start, count))
-        return PublicRows(
-            {name: column.slice(start, count) for name, column in self.columns.items()},
-            given.append_column("sidecar_path", self.addresses.slice(start, count)),
-            self.mismatch[start : start + count],
-        )
+    @property
+    def given_digests(self) -> np.ndarray:
+        """Of each image 64 bits, which tell what :meth:`said_of` it from all else that may be."""
+        digests = _plain(self.sidecars.column("digest"))
+        # Missing where there is no sidecar.
+        told = pc.binary_join_element_wise(digests, self.sidecars.column("address"), "\n")
+        encoded = pc.fill_null(told, "").combine_chunks().dictionary_encode()
+        texts = encoded.dictionary.to_pylist()
+        known = [[short_digest(f"{text}\n{other}") for other in (False, True)] for text in texts]
+        return np.array(known, "u8").reshape(-1, 2)[encoded.indices.to_numpy(), self.mismatch.astype(int)]
+
+    def said_of(self, images: np.ndarray) -> Said:
+        """What is said of some of the images: their sidecars are read."""
+        some = self.sidecars.take(pa.array(images))
+        rows, places = _sidecar_rows(self.resource, some, self.index, self.pseudonyms)
+        said = rows.take(places).append_column("sidecar_path", some.column("address"))
+        return Said(said, self.mismatch[images])
 
 
 def find_public(
@@ -99,12 +115,13 @@ def find_public(
     columns["public"] = pc.greater(chosen.column("n"), 0)
     suffixes = chosen.column("suffix").cast(pa.string())
     mismatch = pc.fill_null(pc.not_equal(suffixes, pa.scalar(str(resource))), False).to_numpy()
-    sidecars, places = _sidecar_rows(resource, chosen.column("sidecar"), index, pseudonyms)
-    return PublicImages(matches, columns, sidecars, places, _addresses(chosen), mismatch)
+    digests = chosen.column("sidecar").combine_chunks().dictionary_encode()
+    sidecars = pa.table({"digest": digests, "number": chosen.column("number"), "address": _addresses(chosen)})
+    return PublicImages(resource, index, pseudonyms, matches, columns, sidecars, mismatch)
 
 
-def _distinct(column: pa.ChunkedArray) -> list[str]:
-    return [text for text in column.unique().to_pylist() if text is not None]
+def _distinct(column: pa.ChunkedArray) -> list[Any]:
+    return [value for value in column.unique().to_pylist() if value is not None]
 
 
 def _addresses(chosen: pa.Table) -> pa.ChunkedArray:
@@ -117,9 +134,10 @@ def _addresses(chosen: pa.Table) -> pa.ChunkedArray:
 
 
 def _sidecar_rows(
-    resource: Resource, digests: pa.ChunkedArray, index: Index, pseudonyms: Pseudonyms | None
+    resource: Resource, sidecars: pa.Table, index: Index, pseudonyms: Pseudonyms | None
 ) -> tuple[pa.Table, pa.Array]:
     """Acquisition parameters of distinct sidecars, read and scrubbed as those of records are, and whose is which."""
+    digests = _plain(sidecars.column("digest"))
     names = [
         column.name
         for column in table(resource).columns
@@ -132,7 +150,7 @@ def _sidecar_rows(
     known: list[str] = []
     rows = [flatten(table(resource), []).table.select(names)]
     wanted = pa.array(_distinct(digests), pa.string())
-    for found in index.metadata(wanted):
+    for found in index.metadata(wanted, sorted(_distinct(sidecars.column("number")))):
         # What several datasets have is read once.
         new = sorted(found)
         documents = [f'{{"bids_meta": {found[digest]}}}'.encode() for digest in new]
@@ -166,19 +184,21 @@ def copies_ledger(
 
 def disagreements(
     resource: Resource, received: pa.Table, repaired: Repaired, given: pa.Table
-) -> tuple[np.ndarray, pa.Table]:
-    """Where a curated cell is not what the public image's sidecar says: the rows, and those of ``audit/disagreements``.
+) -> tuple[pa.Table, np.ndarray]:
+    """Where a curated cell is not what the public image's sidecar says.
 
     Args:
         resource: whose rows they are.
         received: the rows before repair.
         repaired: the rows after repair, with ``record_id`` and ``provenance_md5sum``.
         given: what sidecars say of them.
+
+    Returns:
+        Rows of ``audit/disagreements``, in the order of the rows and their columns, and the row that each is of.
     """
     rows = repaired.rows
-    which = np.zeros(len(rows), dtype=bool)
     schema = published_table("disagreements").arrow_schema
-    found = [schema.empty_table()]
+    found, of_rows = [schema.empty_table()], [np.array([], dtype="int64")]
     for name in given.column_names[:-1]:
         # What was received as the sidecar says it, and repaired, does not disagree.
         differs = _differ(rows.column(name), given.column(name)) & _differ(
@@ -187,8 +207,8 @@ def disagreements(
         differs[repaired.by_rule.get(FILLING, {}).get(name, [])] = False
         if not differs.any():
             continue
-        which |= differs
-        places = pa.array(np.flatnonzero(differs))
+        of_rows.append(np.flatnonzero(differs))
+        places = pa.array(of_rows[-1])
         ours, theirs = (_texts(column.take(places)) for column in (rows.column(name), given.column(name)))
         columns = {
             "record_id": rows.column("record_id").take(places).cast(pa.string()),
@@ -200,7 +220,9 @@ def disagreements(
             "sidecar_path": given.column("sidecar_path").take(places),
         }
         found.append(pa.table([columns[field] for field in schema.names], schema=schema))
-    return which, pa.concat_tables(found)
+    changed = np.concatenate(of_rows)
+    order = np.argsort(changed, kind="stable")
+    return pa.concat_tables(found).take(pa.array(order)), changed[order]
 
 
 def _texts(values: pa.ChunkedArray) -> pa.Array:

@@ -55,6 +55,7 @@ class SnapshotDataset:
         self.path = path.resolve()
         self.private = self.path / ".git" / "mriqc-snapshot"
         self._marker = self.private / "in-progress"
+        self._busy = self.private / "refs-change"
 
     @property
     def staging(self) -> Path:
@@ -104,6 +105,7 @@ class SnapshotDataset:
             )
         self.private.mkdir(exist_ok=True)
         with self._writing() as descriptor:
+            self._unlock()
             if self._marker.exists():
                 self._reset([descriptor])
             self._tag_release()
@@ -119,7 +121,8 @@ class SnapshotDataset:
         unfinished = self.path.parent / f".{self.path.name}.creating"
         if unfinished.exists():
             _remove_tree(unfinished)
-        datalad(self.path.parent, "create", str(unfinished), keep=keep)
+        # Without a description git-annex publishes this machine's name, its user and the folder.
+        datalad(self.path.parent, "create", "-D", "mriqc-snapshot", str(unfinished), keep=keep)
         # Object collection in the background would race with the night's own commands.
         git(unfinished, "config", "gc.auto", "0", keep=keep)
         datalad(
@@ -151,11 +154,30 @@ class SnapshotDataset:
 
     def _reset(self, keep: Sequence[int]) -> None:
         """Back to the last commit. Whatever is lost is in the record store and will be made again."""
-        for lock in [*self.path.glob(".git/*.lock"), *self.path.glob(".git/refs/**/*.lock")]:
-            lock.unlink()
+        remove_git_locks(self.path / ".git")
         git(self.path, "reset", "--hard", "--quiet", keep=keep)
         git(self.path, "clean", "-f", "-d", "-x", "--quiet", "--", *PUBLISHED, *RELEASED, keep=keep)
         self._marker.unlink()
+
+    @contextmanager
+    def exclusive(self) -> Iterator[int]:
+        """For commands that change refs and annexed content, not the work tree, while the caller holds the lock.
+
+        Yields:
+            A file descriptor for the commands to keep, so that a later run waits for those of one that was killed.
+        """
+        self.private.mkdir(exist_ok=True)
+        with self._writing() as descriptor:
+            self._unlock()
+            write_atomically(self._busy, b"")
+            yield descriptor
+            self._busy.unlink()
+
+    def _unlock(self) -> None:
+        """Remove git's locks if a run was killed in :meth:`exclusive`: nobody holds them any more."""
+        if self._busy.exists():
+            remove_git_locks(self.path / ".git")
+            self._busy.unlink()
 
     @contextmanager
     def _writing(self) -> Iterator[int]:
@@ -330,6 +352,12 @@ class SnapshotDataset:
                 )
             if not (self.path / name).exists():
                 raise DatasetError(f"{self.path / name}: committed, but its content is not in the annex")
+
+
+def remove_git_locks(git_dir: Path) -> None:
+    """Remove the locks of files and refs that killed commands left in a repository's ``.git``."""
+    for lock in [*git_dir.glob("*.lock"), *git_dir.glob("refs/**/*.lock"), *git_dir.glob("annex/*.lock")]:
+        lock.unlink()
 
 
 def _is_ours(name: str) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -17,10 +17,12 @@ from curation.errors import LawBroken
 from curation.index.index import Index
 from curation.pseudonyms import Pseudonyms
 from curation.publish.dataset import MADE_ANEW, PUBLISHED, RELEASED, SnapshotDataset
-from curation.publish.versions import after_release, of_night
+from curation.publish.versions import of_night
+from curation.release.snapshot import snapshot_of_night
 from curation.report import Before, Changes, changes_since, write_report
 from curation.store import RecordStore
 from curation.store.files import to_json
+from curation.withdrawals import Outcome, Request
 
 # `datalad rerun` fills {store} from datalad.run.substitutions.store: where the private record store is stays out of
 # the published history.
@@ -37,6 +39,7 @@ class PublishReport:
         commit: the new commit; ``None`` when nothing changed.
         snapshot: what ``snapshot.json`` says now.
         before: what it said before; empty for a first night.
+        withdrawals: what became of each request to withdraw records.
         changes: how the tables differ from those of the last release; ``None`` without one, or where its content is
             not here.
     """
@@ -44,6 +47,7 @@ class PublishReport:
     commit: str | None
     snapshot: dict[str, Any]
     before: dict[str, Any]
+    withdrawals: list[Outcome] = field(default_factory=list)
     changes: Changes | None = None
 
 
@@ -53,6 +57,7 @@ def publish(
     pseudonyms: Pseudonyms,
     index: Index | None = None,
     *,
+    withdrawals: Sequence[Request] | None = None,
     accept_coverage: bool = False,
     engine: Engine | None = None,
     on_stage: Callable[[str], None] = lambda text: None,
@@ -66,6 +71,7 @@ def publish(
         dataset: what the tables are committed to.
         pseudonyms: what names of raters and serial numbers become.
         index: of public images; without, nothing is said of who is public.
+        withdrawals: requests to withdraw records; without (``None``) those in effect are as the store has them.
         accept_coverage: commit even if much less is covered than by the last commit.
         engine: where the work is done; threads of this process without.
         on_stage: told what begins.
@@ -84,6 +90,7 @@ def publish(
             dataset.staging,
             pseudonyms=pseudonyms,
             index=index,
+            withdrawals=withdrawals,
             before=before,
             accept_coverage=accept_coverage,
             engine=engine,
@@ -95,9 +102,9 @@ def publish(
     dataset.note_failure(None)
     if of_night(report.snapshot) == of_night(before):
         shutil.rmtree(dataset.staging)
-        return PublishReport(None, before, before)
+        return PublishReport(None, before, before, report.withdrawals)
     on_stage("report")
-    snapshot = after_release(report.snapshot, before)
+    snapshot = snapshot_of_night(report.snapshot, before)
     page, changes = _write_page(dataset, snapshot, before)
     on_stage("commit")
     if index is not None:
@@ -110,7 +117,7 @@ def publish(
     newest = report.newest_record
     date = datetime.fromisoformat(newest) if newest else None
     commit = dataset.commit([*code, *page, *report.files], message, date, sorted(gone))
-    return PublishReport(commit, snapshot, before, changes)
+    return PublishReport(commit, snapshot, before, report.withdrawals, changes)
 
 
 def _write_page(

@@ -15,9 +15,3 @@ def of_night(snapshot: Mapping[str, Any]) -> dict[str, Any]:
     if "files" in night:
         night["files"] = {name: facts for name, facts in night["files"].items() if name != REWRITTEN}
     return night
-
-
-def after_release(night: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """What a night made, and which release was the last before it."""
-    kept = {key: before[key] for key in ("last_release",) if key in before}
-    return {**night, **kept}

@@ -36,7 +36,7 @@ class ReleaseFacts:
         day: of the release.
         lines: what the difference to the last release is, each an item of a list in ``CHANGES.md``.
         words: a maintainer's, in Markdown.
-        files: tracked files of the night's commit, as ``git ls-files`` has them.
+        files: tracked files of the night's commit, as ``git ls-files -z`` has them.
     """
 
     version: Version
@@ -115,7 +115,7 @@ def describe_deposit(texts: Mapping[str, bytes], version: Version, doi: str) -> 
     if citation.read_citation(cited).version == str(version):
         found[CITATION] = citation.with_doi(cited, doi).encode()
     changed = {name: content for name, content in found.items() if content != texts[name]}
-    if CHECKSUMS in texts and snapshot.get("version") == str(version):
+    if CHECKSUMS in texts and "version" in snapshot:
         digests = checksums.read_sha256sums(texts[CHECKSUMS])
         renewed = {name: _sha256(content) for name, content in changed.items() if name in digests}
         sums = checksums.sha256sums(digests | renewed)

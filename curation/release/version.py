@@ -11,7 +11,7 @@ from curation.errors import UsageError
 
 EXPECTED = "YYYY.MM.DD, or YYYY.MM.DD.N for a further release of that day"
 # Digits of other scripts are digits to Python, but no version.
-_LOOSE = re.compile(r"([0-9]{1,4})\.([0-9]{1,2})\.([0-9]{1,2})(?:\.([0-9]{1,9}))?")
+_LOOSE = re.compile(r"([0-9]{4})\.([0-9]{1,2})\.([0-9]{1,2})(?:\.([0-9]{1,9}))?")
 
 
 @dataclass(frozen=True, order=True)

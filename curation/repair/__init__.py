@@ -1,6 +1,6 @@
 """Stage 6, repair: declared rules with evidence, and a ledger of every cell that they change."""
 
-from curation.repair.engine import FILLING, NEAR_SECONDS, NEAR_SHARE, Repaired, Tally, repair
+from curation.repair.engine import FILLING, NEAR_SECONDS, NEAR_SHARE, Repaired, Tally, repair, tallied
 from curation.repair.rules import Rule, rules, rules_digest
 from curation.repair.summary import summarize
 
@@ -17,4 +17,5 @@ __all__ = [
     "rules",
     "rules_digest",
     "summarize",
+    "tallied",
 ]

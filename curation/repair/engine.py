@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.flatten import FORMULA, Aside, canonical_json
 from curation.flatten.cells import could_be_formula
@@ -74,18 +75,29 @@ class Repaired:
     Attributes:
         rows: the rows that were given, with repaired cells.
         ledger: rows of ``audit/repairs``, in the order of the rows and their columns.
+        changed: the row that each row of ``ledger`` is of.
         by_rule: of each rule, the rows of the cells that it changed, by column.
         undecided: which rows have a cell that was left empty.
         left: what was received for cells and is in none, by column and row.
-        tallies: what each rule did.
+        notes: of each row, what each rule did: a list of texts, of which :func:`tallied` makes tallies.
     """
 
     rows: pa.Table
     ledger: pa.Table
+    changed: np.ndarray
     by_rule: dict[str, dict[str, list[int]]]
     undecided: np.ndarray
     left: dict[str, dict[int, list[Aside]]]
-    tallies: dict[str, Tally]
+    notes: pa.ListArray
+
+
+def tallied(notes: pa.ChunkedArray) -> dict[str, Tally]:
+    """What each rule did in some rows, of :attr:`Repaired.notes`; rules that did nothing are not in it."""
+    found: dict[str, Tally] = {}
+    for note in pc.value_counts(pc.list_flatten(notes)).to_pylist():
+        what, _, rule = note["values"].partition(" ")
+        found[rule] = found.get(rule, Tally()) + Tally(**{what: note["counts"]})
+    return found
 
 
 def repair(
@@ -125,7 +137,8 @@ def repair(
     for (place, name), change in run.changes.items():
         for rule_id in change.rules:
             by_rule.setdefault(rule_id, {}).setdefault(name, []).append(place)
-    return Repaired(rows, run.ledger(rows), by_rule, undecided, left, run.tallies)
+    changed = np.array(sorted(place for place, _ in run.changes), dtype="int64")
+    return Repaired(rows, run.ledger(rows), changed, by_rule, undecided, left, run.notes())
 
 
 class _Run:
@@ -135,7 +148,7 @@ class _Run:
         self._resource = resource
         self._cells = cells
         self.changes: dict[tuple[int, str], Change] = {}
-        self.tallies: dict[str, Tally] = {}
+        self._notes: list[tuple[str, np.ndarray]] = []
 
     def apply(self, rule: Rule, name: str) -> None:
         """Apply one rule to one column."""
@@ -143,14 +156,14 @@ class _Run:
         if rule.when.not_after is not None:
             changes = (self.changes.get((int(place), name)) for place in places)
             places = places[[c is None or rule.when.not_after not in c.rules for c in changes]]
-        tally = self.tallies.setdefault(rule.id, Tally())
         if rule.one_of is not None:
             before = rule.when.created_before
             window = np.inf if before is None else before
-            tally.in_window += int(((self._cells.created < window) & ~self._cells.empty(name)).sum())
+            in_window = (self._cells.created < window) & ~self._cells.empty(name)
+            self._note("in_window", rule, np.flatnonzero(in_window))
         if not len(places):
             return
-        tally.looked_at += len(places)
+        self._note("looked_at", rule, places)
         received = self._cells.values(name)[places].tolist()
         waiting = np.arange(len(places))
         refused = np.zeros(len(places), dtype=bool)
@@ -165,12 +178,24 @@ class _Run:
             differs = [answer != received[where] for answer, where in zip(answers, waiting, strict=True)]
             changed = np.flatnonzero(decided & np.array(differs, dtype=bool))
             self._change(rule, name, places[waiting[changed]], [answers[where] for where in changed], one)
-            tally.repaired += len(changed)
+            self._note("repaired", rule, places[waiting[changed]])
             waiting = waiting[~decided]
-        tally.out_of_range += int(refused[waiting].sum())
+        self._note("out_of_range", rule, places[waiting[refused[waiting]]])
         if rule.otherwise == "empty":
             self._change(rule, name, places[waiting], [None] * len(waiting), None)
-            tally.undecided += len(waiting)
+            self._note("undecided", rule, places[waiting])
+
+    def _note(self, what: str, rule: Rule, places: np.ndarray) -> None:
+        self._notes.append((f"{what} {rule.id}", places))
+
+    def notes(self) -> pa.ListArray:
+        """What was noted of each row."""
+        places = np.concatenate([np.array([], dtype="int64"), *(found for _, found in self._notes)])
+        order = np.argsort(places, kind="stable")
+        numbers = np.repeat(np.arange(len(self._notes)), [len(found) for _, found in self._notes])
+        texts = pa.array([text for text, _ in self._notes], pa.string()).take(pa.array(numbers[order]))
+        offsets = np.searchsorted(places[order], np.arange(len(self._cells) + 1))
+        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), texts)
 
     def _answers(self, one: Evidence, name: str, places: np.ndarray) -> list[Any]:
         values = self._cells.values(name)[places].tolist()

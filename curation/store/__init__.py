@@ -4,5 +4,17 @@ from curation.store.files import write_atomically
 from curation.store.known import Known
 from curation.store.parts import Part, PartWriter, Record
 from curation.store.store import RecordStore, existing_store
+from curation.store.withdrawals import Decided, Reason, Verdict
 
-__all__ = ["Known", "Part", "PartWriter", "Record", "RecordStore", "existing_store", "write_atomically"]
+__all__ = [
+    "Decided",
+    "Known",
+    "Part",
+    "PartWriter",
+    "Reason",
+    "Record",
+    "RecordStore",
+    "Verdict",
+    "existing_store",
+    "write_atomically",
+]

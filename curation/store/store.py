@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from curation.errors import LockedError, StoreCorrupted, UsageError
 from curation.store.files import to_json, write_atomically
 from curation.store.known import Known
 from curation.store.parts import Part, PartWriter
+from curation.store.withdrawals import Decided, read_decided, write_decided
 from schemas import RESOURCES
 
 STORE_FORMAT = 1
@@ -27,6 +28,7 @@ Private: documents may hold personal data. Nothing here is edited or removed by 
 <resource>/cursor.json          up to when the service's changes are known
 <resource>/typed/               columns made from the parts; may be thrown away
 runs/N.json                     what run N did
+withdrawals/N.json              requests to withdraw records, and what was decided of them, from run N on
 id.json                         a name by which the store tells its typed columns in a folder that others share
 """
 
@@ -36,8 +38,8 @@ class RecordStore:
 
     Args:
         path: its folder; laid out when it does not exist or is empty.
-        through: number of the last run whose parts and deletions are seen; all are without. Such a store is to be read
-            only.
+        through: number of the last run whose parts, deletions and withdrawals are seen; all are without. Such a store
+            is to be read only.
 
     Raises:
         UsageError: ``path`` is a folder of something else.
@@ -88,8 +90,9 @@ class RecordStore:
             for part in self._parts_folder(resource).glob("*.parquet"):
                 if not part.with_suffix(".json").exists():
                     part.unlink()
-        for leftover in (self.path / "runs").glob(".tmp-*"):
-            leftover.unlink()
+        for folder in ("runs", "withdrawals"):
+            for leftover in (self.path / folder).glob(".tmp-*"):
+                leftover.unlink()
 
     def _parts_folder(self, resource: str) -> Path:
         return self.path / resource / "parts"
@@ -118,9 +121,10 @@ class RecordStore:
         return self.through is None or sequence <= self.through
 
     def newest_change(self) -> int:
-        """The number of the last run that brought or buried a document; 0 for an empty store."""
+        """The number of the last run that brought, buried or withdrew a document; 0 for an empty store."""
         numbers = [part.sequence for resource in RESOURCES for part in self.parts(resource)]
         numbers += [sequence for resource in RESOURCES for sequence in self.deletions(resource).values()]
+        numbers += [sequence for sequence, _ in self._decisions()]
         return max(numbers, default=0)
 
     def known(self, resource: str) -> Known:
@@ -130,7 +134,8 @@ class RecordStore:
     def next_sequence(self) -> int:
         """The number of the run that begins: one more than any number in the store."""
         numbers = [part.sequence for resource in RESOURCES for part in self.parts(resource)]
-        for folder in [self.path / "runs", *((self.path / r / "deletions") for r in RESOURCES)]:
+        folders = [self.path / "runs", self.path / "withdrawals"]
+        for folder in [*folders, *((self.path / r / "deletions") for r in RESOURCES)]:
             numbers += [int(path.stem) for path in folder.glob("[0-9]*.json")]
         return max(numbers, default=0) + 1
 
@@ -145,6 +150,21 @@ class RecordStore:
         before = _read_object(path)["ids"] if path.exists() else []
         content = {"sequence": sequence, "noticed": noticed, "ids": sorted({*before, *ids})}
         write_atomically(path, to_json(content))
+
+    def withdrawals(self) -> tuple[Decided, ...]:
+        """Requests to withdraw records that are in effect now, and what was decided of them."""
+        newest = max(self._decisions(), default=None)
+        return read_decided(newest[1]) if newest is not None else ()
+
+    def _decisions(self) -> Iterator[tuple[int, Path]]:
+        """Numbers and files of decisions on withdrawals."""
+        for path in (self.path / "withdrawals").glob("[0-9]*.json"):
+            if self._is_seen(int(path.stem)):
+                yield int(path.stem), path
+
+    def record_withdrawals(self, sequence: int, requests: Iterable[Decided]) -> None:
+        """Record the requests that are in effect from run ``sequence`` on, instead of all before."""
+        write_decided(self.path / "withdrawals" / f"{sequence:06d}.json", sequence, requests)
 
     def cursor(self, resource: str) -> dict[str, Any]:
         """Up to when changes are known (``asked_at``) and what could not be retrieved; empty before a first run."""

@@ -25,7 +25,11 @@ HASTY = {
 }
 _TOP = get_command(cli.app).commands  # type: ignore[attr-defined]
 COMMANDS = {name: command for name, command in _TOP.items() if not hasattr(command, "commands")}
-COMMANDS |= {f"index {name}": command for name, command in _TOP["index"].commands.items()}
+COMMANDS |= {
+    f"{group} {name}": command
+    for group in ("index", "sibling")
+    for name, command in _TOP[group].commands.items()
+}
 
 
 def run(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

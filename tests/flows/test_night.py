@@ -17,9 +17,11 @@ import pyarrow.csv
 import pytest
 from bson import ObjectId
 
+from curation.annexed import Annex
 from curation.errors import LockedError
 from curation.publish import SnapshotDataset
 from curation.publish.commands import git
+from curation.siblings import add_sibling, find_sibling, parse_storage
 from curation.store import RecordStore
 from flows.demo.corpus import make_corpus, second_night
 from flows.demo.load import load_documents
@@ -27,6 +29,7 @@ from flows.demo.server import DemoServer, database, make_app
 from flows.settings import load_settings
 from tests.conftest import REPOSITORY
 from tests.support.fast_api import FastApi, make_document
+from tests.support.night import run_night
 from tests.support.truth import kept_out
 
 
@@ -182,6 +185,36 @@ def test_stage_is_run_again_when_the_service_comes_back(
     assert done.returncode == 0, done.stderr
     assert "Retry 1/2" in done.stderr, done.stderr
     assert json.loads(done.stdout)["tables"]["T1w"]["received"] == 300
+
+
+def test_night_is_committed_while_a_sibling_is_away_and_the_next_catches_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Superseded content goes from here all the same."""
+    monkeypatch.setenv("MRIQC_SNAPSHOT_PUSH", '["public"]')
+    monkeypatch.setenv("MRIQC_SNAPSHOT_KEEP_NIGHTS", "1")
+    dataset = SnapshotDataset(tmp_path / "data")
+    bare, unmounted = tmp_path / "public.git", tmp_path / "unmounted.git"
+    with FastApi({"T1w": [make_document("T1w", i) for i in range(5)]}) as api:
+        run_night(api.url, tmp_path / "store", dataset.path)
+        old = dataset.key("csv/T1w.csv")
+        with dataset.lock():
+            add_sibling(dataset, "public", parse_storage(f"directory:{tmp_path / 'content'}"), str(bare))
+        bare.rename(unmounted)
+        api.put("T1w", make_document("T1w", 5))
+        away = nightly(api.url, tmp_path)
+        assert away.returncode == 1, away.stderr
+        assert "the night is committed in" in away.stderr and "public.git" in away.stderr
+        assert "Traceback" not in away.stderr
+        assert pyarrow.csv.read_csv(dataset.path / "csv" / "T1w.csv").num_rows == 6
+        assert not Annex(dataset.path).here([old])
+        unmounted.rename(bare)
+        back = nightly(api.url, tmp_path)
+        assert back.returncode == 0, back.stderr
+        assert "nothing new, no commit" in back.stderr
+    assert git(bare, "rev-parse", "HEAD") == git(dataset.path, "rev-parse", "HEAD")
+    keys = Annex(dataset.path).keys(["HEAD"])
+    assert Annex(dataset.path).stored(find_sibling(dataset, "public").storage, keys) == set(keys)
 
 
 def test_foreseen_errors_are_told_without_a_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

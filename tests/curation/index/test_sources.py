@@ -214,9 +214,7 @@ def test_manifests_and_folders_are_sources_too(tmp_path: Path) -> None:
 def test_a_run_that_was_killed_leaves_the_index_as_it_was(dataset: Path, tmp_path: Path) -> None:
     index = Index(tmp_path / "index")
     add_sources(index, [str(dataset)])
-    copies = (
-        index.copies(COPIES.names).drop_columns(["rank"]).set_column(0, COPIES.field("md5"), pa.array([B]))
-    )
+    copies = index.copies(COPIES.names).set_column(0, COPIES.field("md5"), pa.array([B]))
     # Everything of a run but its last step.
     index.put(SourceRead(str(dataset), "ds000001", copies))
     assert checksums(Index(tmp_path / "index")) == {A}

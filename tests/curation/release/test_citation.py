@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.errors import UsageError
@@ -93,6 +93,7 @@ BLOCKS = [
 ]
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.permutations(BLOCKS),
     st.sets(st.sampled_from(["version", "date-released", "doi"])),

@@ -1,0 +1,191 @@
+"""Versions of a real dataset, and folders, are found, told apart and read in place; so is the life of a record."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from curation.diff import compare, life_of_record, open_version
+from curation.errors import DatasetError, UsageError
+from curation.publish import SnapshotDataset, publish
+from curation.publish.commands import datalad, git
+from curation.store import RecordStore
+from tests.curation.diff.test_causes import cells
+from tests.support.documents import record, seal
+from tests.support.index import copy, index_of
+from tests.support.pseudonyms import PSEUDONYMS
+from tests.support.versions import (
+    FIRST,
+    LATER,
+    LATER_RATINGS,
+    RATINGS,
+    SIDECAR,
+    Pair,
+    checksum,
+    image,
+    make_pair,
+    record_id,
+)
+
+TAG, LATER_TAG = "2026.11.23", "2026.11.24"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset with three nights: the first and the second are tagged, the third is not."""
+    folder = tmp_path_factory.mktemp("dataset")
+    store, found = RecordStore(folder / "store"), SnapshotDataset(folder / "data")
+    first = index_of(folder / "index-a", {"ds1": [copy(checksum("9"))]})
+    second = index_of(folder / "index-b", {"ds1": [copy(checksum("8"), sidecar=SIDECAR)]})
+    nights = [
+        (FIRST, RATINGS, first, TAG),
+        (LATER, LATER_RATINGS, second, LATER_TAG),
+        ([image("4", 50)], [], second, None),
+    ]
+    with found.lock():
+        found.prepare()
+        for number, (images, ratings, index, tag) in enumerate(nights, 1):
+            for resource, documents in (("T1w", images), ("rating", ratings)):
+                if documents:
+                    seal(store, resource, number, [record(one) for one in documents])
+            if number == 2:
+                store.record_deletions("T1w", 2, [record_id(2)], "a test")
+            publish(store, found, PSEUDONYMS, index)
+            if tag is not None:
+                git(found.path, "tag", "-a", "-m", tag, tag)
+    return found.path
+
+
+def test_tags_commits_branches_and_folders_are_the_same_versions(dataset: Path, pair: Pair) -> None:
+    expected = cells(compare(open_version(str(pair.a)), open_version(str(pair.b))))
+    before = git(dataset, "status", "--porcelain"), git(dataset, "rev-parse", "HEAD")
+    names = [
+        (TAG, LATER_TAG),
+        ("HEAD~2", "HEAD~1"),
+        (git(dataset, "rev-parse", f"{TAG}^{{commit}}").strip()[:9], LATER_TAG),
+    ]
+    for a, b in names:
+        found = compare(open_version(a, dataset), open_version(b, dataset))
+        assert cells(found) == expected
+        assert found.unexplained == 0
+    mixed = compare(open_version(TAG, dataset), open_version(str(pair.b)))
+    assert cells(mixed) == expected and len(mixed.identical) == 4
+    assert compare(open_version(LATER_TAG, dataset), open_version(str(pair.b))).is_empty
+    branch = git(dataset, "branch", "--show-current").strip()
+    assert compare(open_version(branch, dataset), open_version(str(dataset))).is_empty
+    assert before == (git(dataset, "status", "--porcelain"), git(dataset, "rev-parse", "HEAD"))
+
+
+def test_bare_clone_is_read_too(dataset: Path, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "--quiet", "--bare", str(dataset), "bare")
+    with pytest.raises(DatasetError, match="datalad get"):
+        compare(open_version(TAG, tmp_path / "bare"), open_version(LATER_TAG, tmp_path / "bare"))
+    git(tmp_path / "bare", "annex", "init", "--quiet")
+    for tag in (TAG, LATER_TAG):
+        git(tmp_path / "bare", "annex", "get", "--quiet", f"--branch={tag}")
+    found = compare(open_version(TAG, tmp_path / "bare"), open_version(LATER_TAG, tmp_path / "bare"))
+    assert cells(found) == cells(compare(open_version(TAG, dataset), open_version(LATER_TAG, dataset)))
+
+
+def test_content_that_is_not_here_is_named_with_how_to_get_it(dataset: Path, tmp_path: Path) -> None:
+    datalad(tmp_path, "clone", str(dataset), "clone")
+    clone = tmp_path / "clone"
+    with pytest.raises(
+        DatasetError,
+        match=rf"datalad get -d .*clone .*--branch={git(clone, 'rev-parse', TAG + '^{commit}')[:12]}",
+    ):
+        compare(open_version(TAG, clone), open_version(LATER_TAG, clone))
+    with pytest.raises(DatasetError, match=r"datalad get -d .*clone"):
+        compare(open_version(str(clone)), open_version(TAG, dataset))
+    # What is the same by its keys is not asked for.
+    assert compare(open_version(LATER_TAG, clone), open_version(LATER_TAG, clone)).is_empty
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("2026.11.32", rf"neither a version .* near are .*{TAG}"),
+        ("HEAD~3", r"from before its first night"),
+        ("--all", r"neither a version"),
+        ("./nowhere", r"no such folder"),
+    ],
+)
+def test_version_that_is_not_there_is_told(dataset: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        open_version(text, dataset)
+
+
+def test_folders_of_another_kind_are_told_apart(dataset: Path, pair: Pair, tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "snapshot.json").write_text('{"snapshot": 1}')
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "snapshot.json").write_text("{")
+    git(tmp_path, "init", "--quiet", "repository")
+    cases = {
+        tmp_path / "thesis": "a folder of another kind: it has no snapshot.json",
+        tmp_path / "other": "of another program",
+        tmp_path / "broken": "cannot be read",
+        tmp_path / "repository": "git repository: give it as --dataset",
+        pair.store.path: "a record store",
+        pair.a / "csv": f"do you mean {pair.a}",
+        pair.a / "csv" / "T1w.csv": "versions are compared whole",
+    }
+    for path, message in cases.items():
+        with pytest.raises(UsageError) as raised:
+            open_version(str(path))
+        assert message in str(raised.value)
+    with pytest.raises(UsageError, match="no dataset"):
+        open_version("HEAD", tmp_path / "thesis")
+    (pair.a / "parquet" / "T1w.parquet").write_bytes(b"no Parquet")
+    with pytest.raises(UsageError, match="no Parquet file"):
+        compare(open_version(str(pair.a)), open_version(str(pair.b)))
+
+
+def test_life_of_an_image(dataset: Path) -> None:
+    life = life_of_record(checksum("c"), dataset)
+    first, second, third = life.stages
+    assert (first.version, second.version) == (TAG, LATER_TAG) and third.version == third.commit[:10]
+    assert [one.fate for one in first.fates if one.resource == "T1w"] == ["representative"]
+    assert sorted(one.fate or "" for one in second.fates if one.resource == "T1w") == [
+        "duplicate",
+        "representative",
+    ]
+    assert set(second.tables) == {"T1w", "T1w_curated", "rating"}
+    events = {(one.where, one.column): one for one in second.events}
+    assert events["T1w_curated", "cjv"].cause == "new representative (new record)"
+    assert events[record_id(30), None].what == "came"
+    assert events["rating", "rating"].cause == "record changed upstream"
+    # The third night brought another image of the subject.
+    assert [(one.column, one.cause) for one in third.events] == [
+        ("n_same_acquisition", "the whole table (other images of the subject)")
+    ]
+    json.dumps(life.to_json())
+
+
+def test_life_of_a_record_that_was_deleted_and_of_one_that_was_quarantined(dataset: Path) -> None:
+    _, second, _ = life_of_record(record_id(2), dataset).stages
+    assert second.fates == ()
+    assert [(one.what, one.cause) for one in second.events if one.where == record_id(2)] == [
+        ("left", "deleted upstream")
+    ]
+    _, second, _ = life_of_record(record_id(5), dataset, nights=True).stages
+    fates = [(one.old, one.new) for one in second.events if one.what == "fate"]
+    assert fates == [("representative", "quarantined")]
+    assert {one.cause for one in second.events if one.what == "row removed"} == {
+        "record changed upstream (quarantined now)"
+    }
+
+
+def test_life_that_no_version_has(dataset: Path) -> None:
+    with pytest.raises(UsageError, match="in none of 3 version"):
+        life_of_record("f" * 31 + "0", dataset)
+
+
+def test_pairs_are_made_the_same_twice(pair: Pair, tmp_path: Path) -> None:
+    again = make_pair(tmp_path / "again")
+    assert compare(open_version(str(pair.b)), open_version(str(again.b))).is_empty
+    shutil.rmtree(tmp_path / "again")
