@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from curation.deduplicate import KEY_COLUMNS, live_records
 from curation.index.index import Index, binary_md5s
+from curation.index.joined import Joined
 from curation.partitions import Partition
 from curation.store import Decided, Reason, RecordStore, Verdict
 from curation.withdrawals.requests import Request
@@ -151,7 +152,7 @@ def _find_facts(
 
 def _public(index: Index | None, wanted: pa.Array) -> frozenset[str] | None:
     """Those of some checksums that are public; ``None`` where nothing tells: an index without any image is none."""
-    known = index.md5s()[0] if index is not None else ()
+    known = Joined(index).md5s() if index is not None else ()
     if not len(known):
         return None
     found = pc.is_in(binary_md5s(pa.chunked_array([wanted])), value_set=known)
