@@ -158,6 +158,7 @@ def test_operator_finds_stages_logs_and_counts_in_prefect(url: str, tmp_path: Pa
         tasks["plan bold"] == tasks["walk bold, windows 1 of 1"] == tasks["curate and commit"] == "Completed"
     )
     assert artifact.key == "night" and "| bold | " in str(artifact.data)
+    assert "| withdrawn |" in str(artifact.data) and "`report.html` of commit" in str(artifact.data)
 
 
 def test_second_run_on_a_dataset_exits_3(url: str, tmp_path: Path) -> None:

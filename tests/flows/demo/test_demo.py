@@ -33,6 +33,8 @@ def test_demo_runs_and_its_suggestions_work(tmp_path: Path) -> None:
     assert done.stdout.count("Commit ") == 2 and "Nothing new: no commit" in done.stdout
     table = pandas.read_csv(tmp_path / "snapshots" / "demo" / "dataset" / "csv" / "T1w.csv")
     assert len(table) > 700 and table["md5sum"].is_unique
+    assert "snapshots/demo/dataset/report.html" in done.stdout
+    assert "What came in" in (tmp_path / "snapshots/demo/dataset/report.html").read_text("utf-8")
     truth = (tmp_path / "snapshots" / "demo" / "demo-corpus-truth.jsonl").read_text().splitlines()
     assert {"record_id", "resource", "defect", "detail"} <= set(json.loads(truth[0]))
     suggestions = re.findall(r"^\d\. .*\n   (.+)$", done.stdout, re.MULTILINE)
