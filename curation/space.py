@@ -15,7 +15,7 @@ from curation.store import Part
 TYPED_SHARE = 1.0
 """Bytes of typed columns for each of the sealed part: 0.74 of the corpus of the benchmark; more, for others."""
 KEPT_ROW = 2_000
-"""Bytes of a row that is kept: 1,250 of curated tables of the benchmark's corpus, 700 of others; more, for others."""
+"""Bytes of a row that is kept: 1,250 of curated and 700 of unique tables of the corpus of the benchmark."""
 TABLES_SHARE = 4.0
 """Bytes of tables and ledgers for each of sealed parts: 2.9 of the corpus of the benchmark; more, for others."""
 GROWTH = 1.1
