@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from curation import errors
+from flows.depositing import deposit
 from flows.importing import DumpFiles, DumpResource
 from flows.indexing import index_app
 from flows.options import (
@@ -51,6 +52,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(index_app, name="index")
+app.command(epilog="Example: mriqc-snapshot deposit 2026.11.23 --dataset mriqc-snapshot --publish")(deposit)
 console = Console()
 
 
