@@ -10,10 +10,12 @@ import logging
 import os
 import random
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -101,9 +103,10 @@ class FigShare:
             headers={**agent, "Authorization": f"token {token.get_secret_value()}"},
             timeout=politeness.timeout,
             trust_env=proxied,
+            verify=_tls(),
         )
         slow = httpx.Timeout(politeness.timeout, read=politeness.timeout * _PART_TIMEOUTS)
-        self._bytes = httpx.Client(headers=agent, timeout=slow, trust_env=proxied)
+        self._bytes = httpx.Client(headers=agent, timeout=slow, trust_env=proxied, verify=_tls())
 
     def __repr__(self) -> str:
         return f"FigShare({self.service!r})"
@@ -369,6 +372,12 @@ class FigShare:
         text = text.replace(self._token.get_secret_value(), f"[{TOKEN_VARIABLE}]")
         text = "".join(character for character in text if character.isprintable())[:_LONGEST_MESSAGE]
         return f": {text}" if text else ""
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Reads the certificates of this machine once."""
+    return httpx.create_ssl_context()
 
 
 def _shown(path: str) -> str:

@@ -34,6 +34,9 @@ FAULTS = (
 SLOW = 1.0
 """Seconds that a slow answer takes; clients of tests wait for less."""
 
+RETRY_AFTER = "0"
+"""Seconds that a busy service asks for."""
+
 Answer = tuple[int, Any]
 _ROUTES: list[tuple[str, re.Pattern[str], str, str]] = []
 
@@ -421,7 +424,7 @@ def _serve(service: FigShareServer, host: str) -> ThreadingHTTPServer:
             elif kind == "cut":
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
             elif kind.isdecimal():
-                self._send(int(kind), None, {"Connection": "close", "Retry-After": "0"})
+                self._send(int(kind), None, {"Connection": "close", "Retry-After": RETRY_AFTER})
 
         def _send(self, status: int, body: Any, more: dict[str, str]) -> None:
             content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
