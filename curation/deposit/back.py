@@ -17,7 +17,7 @@ from curation.deposit.files import Release, is_version, told_md5
 from curation.deposit.journal import Publication
 from curation.deposit.metadata import CITATION, parse_citation
 from curation.deposit.models import RemoteFile, UnexpectedAnswer
-from curation.errors import DatasetError
+from curation.errors import DatasetError, UsageError
 from curation.publish import SnapshotDataset
 from curation.publish.commands import git
 from curation.store.files import to_json
@@ -160,7 +160,11 @@ def citation_with_doi(text: bytes, version: str, doi: str) -> bytes | None:
         place = max(after) + 1 if after else len(lines) - (not lines[-1])
         lines.insert(place, line + "\r" * lines[0].endswith("\r"))
     edited = "\n".join(lines).encode()
-    if parse_citation(edited, CITATION) != before | {"doi": doi}:
+    try:
+        right = parse_citation(edited, CITATION) == before | {"doi": doi}
+    except UsageError:
+        right = False
+    if not right:
         raise DatasetError(
             f"{CITATION}: `{line}` cannot be put in; put it in by hand, commit, and run it again"
         )

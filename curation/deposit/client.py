@@ -13,7 +13,7 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Self, TypeVar
@@ -40,13 +40,15 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def read_token(environment: Mapping[str, str] = os.environ) -> SecretStr:
+def read_token(environment: MutableMapping[str, str] = os.environ) -> SecretStr:
     """The token in ``FIGSHARE_TOKEN``, which shows itself to nobody.
+
+    It is taken out of the environment: git, its hooks and git-annex have no business with it.
 
     Raises:
         UsageError: there is none, or it is no token.
     """
-    token = environment.get(TOKEN_VARIABLE, "").strip()
+    token = environment.pop(TOKEN_VARIABLE, "").strip()
     if not token:
         raise UsageError(
             f"{TOKEN_VARIABLE} is not set: make a personal token in FigShare (account, Applications) and set it"

@@ -57,14 +57,15 @@ class FigShareServer:
     Args:
         account: what it has.
         fault: asked with the number, method and path of a request for one of ``FAULTS``.
-        hook: called with the same and ``"before"`` or ``"after"``, when a request came and when it was carried out.
+        hook: called with the same and ``"before"`` or ``"after"``, when a request came and when it was carried out;
+            a request is not carried out if it says true before.
     """
 
     def __init__(
         self,
         account: Account | None = None,
         fault: Callable[[int, str, str], str | None] | None = None,
-        hook: Callable[[int, str, str, str], None] | None = None,
+        hook: Callable[[int, str, str, str], bool | None] | None = None,
     ) -> None:
         self.account = account or Account()
         self.fault, self.hook = fault, hook
@@ -401,14 +402,20 @@ def _serve(service: FigShareServer, host: str) -> ThreadingHTTPServer:
                 service.violations.append("the token was in an address")
             fault = service.fault(number, self.command, path) if service.fault else None
             kind, _, when = (fault or "").partition("-")
-            if service.hook:
-                service.hook(number, self.command, path, "before")
+            if service.hook and service.hook(number, self.command, path, "before"):
+                self._misbehave("drop")
+                return
             if when == "before":
                 self._misbehave(kind)
                 return
             length = int(self.headers.get("Content-Length") or 0)
+            content = self.rfile.read(length)
+            if len(content) < length:
+                # The client is gone; the service waits for the rest and gives up.
+                self._misbehave("drop")
+                return
             _template, status, body, more = service.answer(
-                host, self.command, self.path, self.headers, lambda: self.rfile.read(length)
+                host, self.command, self.path, self.headers, lambda: content
             )
             if service.hook:
                 service.hook(number, self.command, path, "after")

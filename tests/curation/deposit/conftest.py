@@ -9,7 +9,26 @@ import pytest
 
 from tests.support.depositing import VERSION
 from tests.support.figshare import FigShareServer
-from tests.support.released import copied, laid_out, release
+from tests.support.released import copied, laid_out, release, tables
+
+FEW = {
+    **dict.fromkeys(tables(VERSION)),
+    "csv/T1w.csv": b"md5sum\n" + b"x" * 2500,
+    "csv/bold.csv": b"md5sum\n",
+    "dictionary/T1w.json": None,
+    "dictionary/bold.json": None,
+    "LICENSE": None,
+    "isatab/i_investigation.txt": None,
+    "datapackage.json": None,
+}
+"""A release with a table of three parts, one of a single part, and texts."""
+
+
+@pytest.fixture(scope="session")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    dataset = laid_out(tmp_path_factory.mktemp("few") / "dataset")
+    release(dataset, VERSION, FEW)
+    return dataset
 
 
 @pytest.fixture(scope="session")

@@ -14,26 +14,9 @@ import pytest
 from curation.errors import ServiceUnavailable
 from tests.support import figshare
 from tests.support.deposited import assert_deposited, assert_nothing_sent_twice
-from tests.support.depositing import HASTE, VERSION, run_deposit
+from tests.support.depositing import HASTE, run_deposit
 from tests.support.figshare import FAULTS, FigShareServer
-from tests.support.released import copied, laid_out, release, tables
-
-FEW = {
-    **dict.fromkeys(tables(VERSION)),
-    "csv/T1w.csv": b"md5sum\n" + b"x" * 2500,
-    "csv/bold.csv": b"md5sum\n",
-    "dictionary/T1w.json": None,
-    "isatab/i_investigation.txt": None,
-    "datapackage.json": None,
-}
-"""A release with a table of three parts, one of a single part, and texts."""
-
-
-@pytest.fixture(scope="module")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    dataset = laid_out(tmp_path_factory.mktemp("few") / "dataset")
-    release(dataset, VERSION, FEW)
-    return dataset
+from tests.support.released import copied
 
 
 @pytest.fixture
