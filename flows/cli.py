@@ -15,6 +15,7 @@ from rich.console import Console
 
 from curation import errors
 from flows import comparing, rebuilding, releasing
+from flows.depositing import deposit
 from flows.importing import DumpFiles, DumpResource
 from flows.indexing import index_app
 from flows.options import (
@@ -60,6 +61,7 @@ app.command("diff", epilog=comparing.EPILOG)(comparing.diff)
 app.command(epilog="Example: mriqc-snapshot retain --keep-nights 7 --dry-run --dataset mriqc-snapshot")(
     retain
 )
+app.command(epilog="Example: mriqc-snapshot deposit 2026.11.23 --dataset mriqc-snapshot --publish")(deposit)
 console = Console()
 
 

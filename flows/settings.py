@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -25,6 +26,9 @@ from schemas import RESOURCES
 SETTINGS_FILE = "mriqc-snapshot.toml"
 POLITE_RATE = 10.0
 """Requests a second towards a service that others use; a server on this machine is not held back."""
+
+FIGSHARE_RATE = 1.0
+"""Requests a second that FigShare asks its clients to keep to (https://docs.figshare.com, "Rate limiting")."""
 
 
 class Settings(BaseSettings):
@@ -72,17 +76,34 @@ class Settings(BaseSettings):
     keep_nights: PositiveInt | None = Field(
         None, description="Nights whose content stays in the annex, beside releases; all without."
     )
+    figshare_url: str = Field("https://api.figshare.com/v2", description="Base address of FigShare's API.")
+    figshare_article: PositiveInt | None = Field(
+        None,
+        description="FigShare's article to deposit into; that of the last deposit, or a new one, without.",
+    )
+    figshare_categories: tuple[str, ...] = Field((), description="FigShare's categories, by id or title.")
+    figshare_rate: float | None = Field(None, ge=0, description="Requests to FigShare begun a second.")
+    figshare_check_seconds: PositiveFloat = Field(
+        600.0, description="How long FigShare's checks of files are waited for."
+    )
     task_retries: int = Field(
         2, ge=0, description="Times Prefect runs a task again when the service is away."
     )
     task_retry_delay: float = Field(60.0, ge=0, description="Seconds before it does.")
 
-    @field_validator("api_url")
+    @field_validator("figshare_categories", mode="before")
     @classmethod
-    def _is_http(cls, value: str) -> str:
+    def _are_texts(cls, value: object) -> object:
+        # Ids are written as numbers.
+        return [str(one) for one in value] if isinstance(value, list | tuple) else value
+
+    @field_validator("api_url", "figshare_url")
+    @classmethod
+    def _is_http(cls, value: str, info: ValidationInfo) -> str:
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("an http(s) address such as https://mriqc.nimh.nih.gov/api/v1 is expected")
+            usual = cls.model_fields[info.field_name or ""].default
+            raise ValueError(f"an http(s) address such as {usual} is expected")
         if parts.username is not None or parts.password is not None:
             # Settings are kept with Prefect's runs.
             raise ValueError("an address without user name and password is expected")
@@ -146,6 +167,14 @@ class Settings(BaseSettings):
             longest_wait=self.longest_wait,
             timeout=self.timeout,
         )
+
+    @property
+    def figshare_politeness(self) -> Politeness:
+        """How FigShare is asked."""
+        rate = self.figshare_rate
+        if rate is None:
+            rate = 0.0 if is_loopback(self.figshare_url) else FIGSHARE_RATE
+        return replace(self.politeness, per_second=rate)
 
     @property
     def limits(self) -> PullLimits:

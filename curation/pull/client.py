@@ -288,7 +288,7 @@ class WebApi:
 
     def _retry_after(self, response: aiohttp.ClientResponse) -> float | None:
         value = response.headers.get("Retry-After", "")
-        seconds = _seconds_asked(value, self.server_time or datetime.now(UTC))
+        seconds = seconds_asked(value, self.server_time or datetime.now(UTC))
         if seconds is not None and seconds > self.politeness.longest_retry_after:
             raise ServiceUnavailable(
                 f"{self.source}: HTTP {response.status}, to be asked again in {seconds:.0f} s; run the command then"
@@ -296,7 +296,7 @@ class WebApi:
         return seconds
 
 
-def _seconds_asked(value: str, now: datetime) -> float | None:
+def seconds_asked(value: str, now: datetime) -> float | None:
     """Seconds that a ``Retry-After`` asks for: a number, or an HTTP date (RFC 9110, 10.2.3)."""
     if re.fullmatch(r"\s*[0-9]+\s*", value):
         return float(value)

@@ -122,7 +122,7 @@ def test_an_old_version_is_made_again_after_rules_records_and_index_have_changed
     assert old["tables"]["T1w"]["received"] == 30 and new["tables"]["T1w"]["received"] == 50
     report = places.rebuild("2026.11.23", out=places.folder / "again")
     assert (report.difference, report.run, report.libraries) == (None, 1, {})
-    assert report.files == len(old["files"])
+    assert report.files == len(old["files"].keys() - {"datapackage.json"}) > 25
     assert b',"low"\n' in (places.folder / "again" / "audit" / "repairs.csv").read_bytes()
     assert not (dataset.private / "rebuild").exists()
 

@@ -1,0 +1,200 @@
+"""What a publication brings back into the dataset: its DOI, a note on the tag's commit, and where files can be fetched.
+
+Every step looks first whether it was done, so that all of them can be taken again at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from curation.deposit import annex
+from curation.deposit.articles import concept_doi
+from curation.deposit.files import Release, is_version, told_md5
+from curation.deposit.journal import Publication
+from curation.deposit.metadata import CITATION, parse_citation
+from curation.deposit.models import RemoteFile, UnexpectedAnswer
+from curation.errors import DatasetError, UsageError
+from curation.publish import SnapshotDataset
+from curation.publish.commands import git
+from curation.store.files import to_json
+
+CHANGES, SNAPSHOT = "CHANGES.md", "snapshot.json"
+NOTES = "refs/notes/commits"
+_HEADING = re.compile(r"##\s+(.*?)\s*")
+_RESOLVER = "https://doi.org/"
+_DOI_LINE = re.compile(r"DOI: https://doi\.org/(\S*?figshare\.([0-9]+)\.v([0-9]+))\s*")
+
+
+@dataclass(frozen=True)
+class BroughtBack:
+    """What changed in the dataset.
+
+    Attributes:
+        commit: with the DOI; ``None`` if it was there.
+        urls: addresses that git-annex did not know.
+        left: files that do not speak of this version (any more) and were left alone.
+    """
+
+    commit: str | None
+    urls: int
+    left: tuple[str, ...]
+
+
+def bring_back(
+    dataset: SnapshotDataset, release: Release, published: Publication, files: Sequence[RemoteFile]
+) -> BroughtBack:
+    """Write down in the dataset that a version is public; the dataset is locked by the caller.
+
+    Args:
+        dataset: that has the tag.
+        release: what was published.
+        published: its DOI.
+        files: of the public version.
+
+    Raises:
+        DatasetError: the dataset has changes that nobody committed, or git failed; run it again.
+    """
+    dataset.prepare()
+    urls = annex.register_urls(dataset.path, _addresses(release, files))
+    _note(release, published)
+    commit, left = _commit_doi(dataset, release, published)
+    return BroughtBack(commit, urls, left)
+
+
+def publications(release: Release) -> dict[str, Publication]:
+    """Versions that the dataset's last commit says to be public; for clones without the journals."""
+    found: dict[str, Publication] = {}
+    version = ""
+    for line in (_last(release, CHANGES) or b"").decode().splitlines():
+        if heading := _HEADING.fullmatch(line):
+            version = heading[1]
+        elif (doi := _DOI_LINE.fullmatch(line)) and is_version(version):
+            found.setdefault(version, Publication(int(doi[2]), int(doi[3]), doi[1]))
+    return found
+
+
+def _addresses(release: Release, files: Sequence[RemoteFile]) -> list[tuple[str, str]]:
+    """Keys and public addresses of the annexed files."""
+    by_name = {file.name: file for file in files}
+    found = []
+    for file in release.files:
+        if file.key is None:
+            continue
+        remote = by_name.get(file.name)
+        told = told_md5(file)
+        if remote is None or (told is not None and (remote.computed_md5 or "").lower() != told):
+            raise UnexpectedAnswer(f"{file.name} of the public version is not the released {file.path}")
+        url = remote.download_url or ""
+        parts = urlsplit(url)
+        # An address with a query may have somebody's token in it.
+        if parts.scheme not in ("http", "https") or parts.query or re.search(r"\s", url):
+            raise UnexpectedAnswer(
+                f"{file.name}: its public address at {parts.hostname or 'nowhere'} is none that can be published"
+            )
+        found.append((str(file.key), url))
+    return found
+
+
+def _note(release: Release, published: Publication) -> None:
+    """Note the DOI on the tag's commit, once, below what others noted."""
+    line = f"FigShare: {_RESOLVER}{published.doi} (all versions: {_RESOLVER}{concept_doi(published.doi)})"
+    show = ("show", "-s", "--format=%N", f"--notes={NOTES}", release.commit)
+    if line in git(release.folder, *show).splitlines():
+        return
+    git(release.folder, "notes", f"--ref={NOTES}", "append", "-m", line, release.commit)
+
+
+def _commit_doi(
+    dataset: SnapshotDataset, release: Release, published: Publication
+) -> tuple[str | None, tuple[str, ...]]:
+    """One commit with the DOI in the files that speak of this version."""
+    edits: dict[str, Callable[[bytes], bytes | None]] = {
+        CITATION: lambda text: citation_with_doi(text, release.version, published.doi),
+        CHANGES: lambda text: changes_with_doi(text, release.version, published.doi),
+        SNAPSHOT: lambda text: snapshot_with_doi(text, release.version, published.doi),
+    }
+    changed, left = {}, []
+    for name, edit in edits.items():
+        before = _last(release, name)
+        after = edit(before) if before is not None else None
+        if after is None:
+            left.append(name)
+        elif after != before:
+            changed[name] = after
+    if not changed:
+        return None, tuple(left)
+    message = f"{release.version} is {_RESOLVER}{published.doi}\n\nPublished at FigShare; see the note on its commit."
+    return dataset.commit_texts(changed, message), tuple(left)
+
+
+def _last(release: Release, path: str) -> bytes | None:
+    """The bytes of a file that git holds in the last commit."""
+    if not git(release.folder, "ls-tree", "HEAD", "--", path):
+        return None
+    return annex.ask(release.folder, ["git", "cat-file", "blob", f"HEAD:{path}"])
+
+
+def citation_with_doi(text: bytes, version: str, doi: str) -> bytes | None:
+    """A citation file with the DOI of a version; ``None`` if it is another version's.
+
+    A line of it changes or is added: comments and order are the maintainer's.
+
+    Raises:
+        DatasetError: the line did not make the field what it has to be.
+    """
+    before = parse_citation(text, CITATION)
+    if str(before.get("version", version)) != version:
+        return None
+    line = f"doi: {doi}"
+    lines = text.decode().split("\n")
+    places = [number for number, one in enumerate(lines) if re.match(r"doi\s*:", one)]
+    if places:
+        ending = re.search(r"(\s+#.*)?\r?$", lines[places[0]])
+        lines[places[0]] = line + (ending[0] if ending else "")
+    else:
+        after = [number for number, one in enumerate(lines) if re.match(r"(version|date-released)\s*:", one)]
+        place = max(after) + 1 if after else len(lines) - (not lines[-1])
+        lines.insert(place, line + "\r" * lines[0].endswith("\r"))
+    edited = "\n".join(lines).encode()
+    try:
+        right = parse_citation(edited, CITATION) == before | {"doi": doi}
+    except UsageError:
+        right = False
+    if not right:
+        raise DatasetError(
+            f"{CITATION}: `{line}` cannot be put in; put it in by hand, commit, and run it again"
+        )
+    return edited
+
+
+def changes_with_doi(text: bytes, version: str, doi: str) -> bytes | None:
+    """A list of changes with the DOI below the version's heading; ``None`` if it has no such heading."""
+    lines = text.decode().split("\n")
+    heading = re.compile(rf"##\s+{re.escape(version)}\s*")
+    headings = [number for number, one in enumerate(lines) if heading.fullmatch(one)]
+    if not headings:
+        return None
+    line = f"DOI: {_RESOLVER}{doi}"
+    start = headings[0] + 1
+    end = next((n for n, one in enumerate(lines[start:], start) if one.startswith("## ")), len(lines))
+    places = [n for n in range(start, end) if lines[n].startswith(f"DOI: {_RESOLVER}")]
+    if places:
+        lines[places[0]] = line
+    else:
+        rest = start + (start < len(lines) and not lines[start].strip())
+        lines[start:rest] = ["", line, ""]
+    return "\n".join(lines).encode()
+
+
+def snapshot_with_doi(text: bytes, version: str, doi: str) -> bytes | None:
+    """A manifest with the DOI of the last release; ``None`` if that is another version."""
+    snapshot = json.loads(text)
+    last = snapshot.get("last_release")
+    if not isinstance(last, dict) or last.get("version") != version:
+        return None
+    last["doi"] = doi
+    return to_json(snapshot)
