@@ -22,7 +22,7 @@ def test_it_tells_of_withdrawals_of_the_last_release_and_of_the_page(tmp_path: P
     table = TableChanges("T1w", 4, 0, 0, (("new record", 4),))
     changes = Changes(("`T1w`: 4 added",), (table,), 2)
     pulled = PullReport(3, {}, TRAFFIC)
-    text = night_markdown(pulled, PublishReport("0123456789abcdef", snapshot, {}, changes))
+    text = night_markdown(pulled, PublishReport("0123456789abcdef", snapshot, {}, changes=changes))
     head = next(line for line in text.splitlines() if "withdrawn" in line).split("|")
     row = next(line for line in text.splitlines() if line.startswith("| bold")).split("|")
     assert len(head) == len(row) and row[[one.strip() for one in head].index("withdrawn")].strip() == "7"
