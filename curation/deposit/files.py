@@ -9,7 +9,8 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -46,12 +47,14 @@ class ReleasedFile:
         name: at FigShare, without folders.
         object: git's name of the object that holds it, or its link.
         key: git-annex' key, if it is annexed.
+        text: content of a file that git holds and that is not long.
     """
 
     path: str
     name: str
     object: str
     key: Key | None = None
+    text: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,8 @@ class Release:
 
     def text(self, path: str) -> bytes | None:
         """The bytes of a file that git holds; ``None`` where the release has none of that path."""
-        for file in self.files:
-            if file.path == path and file.key is None:
-                return annex.ask(self.folder, ["git", "cat-file", "blob", file.object])
-        return None
+        found = next((file for file in self.files if file.path == path and file.key is None), None)
+        return None if found is None else git_text(self.folder, found)
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,13 @@ class LocalFile:
         return self.file.name
 
 
+def git_text(folder: Path, file: ReleasedFile) -> bytes:
+    """The bytes of a file that git holds."""
+    if file.text is not None:
+        return file.text
+    return annex.ask(folder, ["git", "cat-file", "blob", file.object])
+
+
 def is_version(text: str) -> bool:
     """Whether a text is a calendar version such as ``2026.11.23.1``."""
     return _VERSION.fullmatch(text) is not None
@@ -125,15 +133,16 @@ def read_release(folder: Path, version: str) -> Release:
     """
     if not is_version(version):
         raise UsageError(f"{version!r} is no version; expected one such as 2026.11.23 or 2026.11.23.1")
-    if not git(folder, "for-each-ref", f"refs/tags/{version}"):
+    kind, _, commit = git(
+        folder, "for-each-ref", "--format=%(objecttype) %(*objecttype):%(*objectname)", f"refs/tags/{version}"
+    ).partition(":")
+    if not kind:
         raise UsageError(
             f"{folder}: has no tag {version}; `mriqc-snapshot release` makes one, `git fetch --tags` brings one"
         )
-    kind = git(folder, "cat-file", "-t", f"refs/tags/{version}").strip()
-    if kind != "tag":
+    if kind != "tag commit":
         raise UsageError(f"{folder}: {version} is a lightweight tag, a release has an annotated one")
-    commit = git(folder, "rev-parse", "--verify", f"refs/tags/{version}^{{commit}}").strip()
-    found = sorted(_entries(folder, commit), key=lambda file: file.name)
+    found = sorted(_entries(folder, commit.strip()), key=lambda file: file.name)
     for one, other in pairwise(found):
         if one.name == other.name:
             raise DatasetError(
@@ -141,7 +150,7 @@ def read_release(folder: Path, version: str) -> Release:
                 "no folders here; rename one of them in the next release"
             )
     paths = {file.path for file in found}
-    return Release(folder, version, commit, tuple(found), tuple(t for t in TABLES if t not in paths))
+    return Release(folder, version, commit.strip(), tuple(found), tuple(t for t in TABLES if t not in paths))
 
 
 def _entries(folder: Path, commit: str) -> list[ReleasedFile]:
@@ -158,10 +167,12 @@ def _entries(folder: Path, commit: str) -> list[ReleasedFile]:
             )
         found.append((path, mode, name, int(size)))
     small = annex.blobs(folder, [name for _, _, name, size in found if size <= LARGEST_POINTER])
-    return [
-        ReleasedFile(path, PurePosixPath(path).name, name, _key(folder, path, mode, small.get(name)))
-        for path, mode, name, _ in found
-    ]
+    files = []
+    for path, mode, name, _ in found:
+        key = _key(folder, path, mode, small.get(name))
+        text = small.get(name) if key is None else None
+        files.append(ReleasedFile(path, PurePosixPath(path).name, name, key, text))
+    return files
 
 
 def _matches(path: str, pattern: str) -> bool:
@@ -220,10 +231,11 @@ def measure(release: Release, files: Sequence[ReleasedFile] | None = None) -> li
 
 
 def _measured(release: Release, file: ReleasedFile, content: Path | None) -> LocalFile:
+    if file.text is not None:
+        return LocalFile(file, *_digests(BytesIO(file.text)))
     if content is None:
         with annex.blob(release.folder, file.object) as stream:
-            size, md5, sha256 = _digests(stream)
-        return LocalFile(file, size, md5, sha256)
+            return LocalFile(file, *_digests(stream))
     with content.open("rb") as stream:
         changed = os.fstat(stream.fileno()).st_mtime_ns
         size, md5, sha256 = _digests(stream)
@@ -312,8 +324,7 @@ def opened(release: Release, local: LocalFile) -> Iterator[Content]:
         DatasetError: it changed.
     """
     if local.content is None:
-        whole = annex.ask(release.folder, ["git", "cat-file", "blob", local.file.object])
-        yield Content(None, whole)
+        yield Content(None, git_text(release.folder, local.file))
         return
     with local.content.open("rb") as stream:
         about = os.fstat(stream.fileno())
