@@ -5,9 +5,8 @@ Every step looks first whether it was done, so that all of them can be taken aga
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -15,14 +14,13 @@ from curation.deposit import annex
 from curation.deposit.articles import concept_doi
 from curation.deposit.files import Release, is_version, told_md5
 from curation.deposit.journal import Publication
-from curation.deposit.metadata import CITATION, parse_citation
+from curation.deposit.metadata import CITATION
 from curation.deposit.models import RemoteFile, UnexpectedAnswer
-from curation.errors import DatasetError, UsageError
 from curation.publish import SnapshotDataset
 from curation.publish.commands import git
-from curation.store.files import to_json
+from curation.release import Version, describe_deposit
 
-CHANGES, SNAPSHOT = "CHANGES.md", "snapshot.json"
+CHANGES, SNAPSHOT, CHECKSUMS = "CHANGES.md", "snapshot.json", "SHA256SUMS"
 NOTES = "refs/notes/commits"
 _HEADING = re.compile(r"##\s+(.*?)\s*")
 _RESOLVER = "https://doi.org/"
@@ -57,6 +55,7 @@ def bring_back(
 
     Raises:
         DatasetError: the dataset has changes that nobody committed, or git failed; run it again.
+        UsageError: the branch knows nothing of this version, or has another DOI of it.
     """
     dataset.prepare()
     urls = annex.register_urls(dataset.path, _addresses(release, files))
@@ -112,19 +111,11 @@ def _commit_doi(
     dataset: SnapshotDataset, release: Release, published: Publication
 ) -> tuple[str | None, tuple[str, ...]]:
     """One commit with the DOI in the files that speak of this version."""
-    edits: dict[str, Callable[[bytes], bytes | None]] = {
-        CITATION: lambda text: citation_with_doi(text, release.version, published.doi),
-        CHANGES: lambda text: changes_with_doi(text, release.version, published.doi),
-        SNAPSHOT: lambda text: snapshot_with_doi(text, release.version, published.doi),
-    }
-    changed, left = {}, []
-    for name, edit in edits.items():
-        before = _last(release, name)
-        after = edit(before) if before is not None else None
-        if after is None:
-            left.append(name)
-        elif after != before:
-            changed[name] = after
+    found = {name: _last(release, name) for name in (CHANGES, CITATION, SNAPSHOT, CHECKSUMS)}
+    texts = {name: text for name, text in found.items() if text is not None}
+    changed = describe_deposit(texts, Version.parse(release.version), published.doi)
+    # They speak of a newer release.
+    left = [n for n in (CITATION, SNAPSHOT) if published.doi.encode() not in changed.get(n, texts[n])]
     if not changed:
         return None, tuple(left)
     message = f"{release.version} is {_RESOLVER}{published.doi}\n\nPublished at FigShare; see the note on its commit."
@@ -136,65 +127,3 @@ def _last(release: Release, path: str) -> bytes | None:
     if not git(release.folder, "ls-tree", "HEAD", "--", path):
         return None
     return annex.ask(release.folder, ["git", "cat-file", "blob", f"HEAD:{path}"])
-
-
-def citation_with_doi(text: bytes, version: str, doi: str) -> bytes | None:
-    """A citation file with the DOI of a version; ``None`` if it is another version's.
-
-    A line of it changes or is added: comments and order are the maintainer's.
-
-    Raises:
-        DatasetError: the line did not make the field what it has to be.
-    """
-    before = parse_citation(text, CITATION)
-    if str(before.get("version", version)) != version:
-        return None
-    line = f"doi: {doi}"
-    lines = text.decode().split("\n")
-    places = [number for number, one in enumerate(lines) if re.match(r"doi\s*:", one)]
-    if places:
-        ending = re.search(r"(\s+#.*)?\r?$", lines[places[0]])
-        lines[places[0]] = line + (ending[0] if ending else "")
-    else:
-        after = [number for number, one in enumerate(lines) if re.match(r"(version|date-released)\s*:", one)]
-        place = max(after) + 1 if after else len(lines) - (not lines[-1])
-        lines.insert(place, line + "\r" * lines[0].endswith("\r"))
-    edited = "\n".join(lines).encode()
-    try:
-        right = parse_citation(edited, CITATION) == before | {"doi": doi}
-    except UsageError:
-        right = False
-    if not right:
-        raise DatasetError(
-            f"{CITATION}: `{line}` cannot be put in; put it in by hand, commit, and run it again"
-        )
-    return edited
-
-
-def changes_with_doi(text: bytes, version: str, doi: str) -> bytes | None:
-    """A list of changes with the DOI below the version's heading; ``None`` if it has no such heading."""
-    lines = text.decode().split("\n")
-    heading = re.compile(rf"##\s+{re.escape(version)}\s*")
-    headings = [number for number, one in enumerate(lines) if heading.fullmatch(one)]
-    if not headings:
-        return None
-    line = f"DOI: {_RESOLVER}{doi}"
-    start = headings[0] + 1
-    end = next((n for n, one in enumerate(lines[start:], start) if one.startswith("## ")), len(lines))
-    places = [n for n in range(start, end) if lines[n].startswith(f"DOI: {_RESOLVER}")]
-    if places:
-        lines[places[0]] = line
-    else:
-        rest = start + (start < len(lines) and not lines[start].strip())
-        lines[start:rest] = ["", line, ""]
-    return "\n".join(lines).encode()
-
-
-def snapshot_with_doi(text: bytes, version: str, doi: str) -> bytes | None:
-    """A manifest with the DOI of the last release; ``None`` if that is another version."""
-    snapshot = json.loads(text)
-    last = snapshot.get("last_release")
-    if not isinstance(last, dict) or last.get("version") != version:
-        return None
-    last["doi"] = doi
-    return to_json(snapshot)
