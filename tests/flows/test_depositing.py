@@ -17,7 +17,8 @@ from flows.settings import FIGSHARE_RATE, load_settings
 from tests.conftest import REPOSITORY
 from tests.support.deposited import assert_deposited, only_article
 from tests.support.depositing import VERSION
-from tests.support.figshare import TOKEN, FigShareServer
+from tests.support.figshare import FigShareServer
+from tests.support.figshare_http import TOKEN
 from tests.support.released import copied, laid_out, release
 
 

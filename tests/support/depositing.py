@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from curation.deposit import DepositReport, FigShare, Options, deposit
 from curation.pull import Politeness
-from tests.support.figshare import TOKEN
+from tests.support.figshare_http import TOKEN
 
 HASTE = Politeness(
     connections=4,

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from curation.errors import ServiceUnavailable
-from tests.support import figshare
+from tests.support import figshare_http
 from tests.support.deposited import assert_deposited, assert_nothing_sent_twice
 from tests.support.depositing import HASTE, run_deposit
 from tests.support.figshare import FAULTS, FigShareServer
@@ -52,14 +52,19 @@ def test_every_request_fails_once(kind: str, dataset: Path) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_random_faults_until_it_is_done(seed: int, dataset: Path) -> None:
     """Runs that give up leave what the next one continues."""
-    random = Random(seed)
     kinds = [kind for kind in FAULTS if kind != "slow-after"]
-    # More than half of all requests: runs do give up.
-    with FigShareServer(fault=lambda *_: random.choice(kinds) if random.random() < 0.55 else None) as server:
+
+    def fault(number: int, _method: str, _path: str) -> str | None:
+        random = Random(f"{seed}/{number}")
+        return random.choice(kinds) if random.random() < 0.55 else None
+
+    # More than half of all requests, four in a row now and then: runs do give up.
+    politeness = replace(HASTE, attempts=4)
+    with FigShareServer(fault=fault) as server:
         given_up = 0
         for _ in range(60):
             try:
-                run_deposit(server.url, dataset, publish=True)
+                run_deposit(server.url, dataset, publish=True, politeness=politeness)
                 break
             except ServiceUnavailable as error:
                 assert "run the command" in str(error)
@@ -80,7 +85,7 @@ def test_a_pause_that_is_asked_for_is_kept(dataset: Path) -> None:
         return "429-before" if number == 2 else None
 
     with pytest.MonkeyPatch.context() as patched, FigShareServer(fault=fault) as server:
-        patched.setattr(figshare, "RETRY_AFTER", "1")
+        patched.setattr(figshare_http, "RETRY_AFTER", "1")
         run_deposit(server.url, dataset)
     assert moments[3] - moments[2] >= 1
 
@@ -91,7 +96,7 @@ def test_a_pause_that_is_too_long_ends_the_run(dataset: Path) -> None:
         FigShareServer(fault=lambda *_: "503-before") as server,
         pytest.raises(ServiceUnavailable, match="to be asked again in 3600 s"),
     ):
-        patched.setattr(figshare, "RETRY_AFTER", "3600")
+        patched.setattr(figshare_http, "RETRY_AFTER", "3600")
         run_deposit(server.url, dataset)
 
 

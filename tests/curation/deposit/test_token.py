@@ -14,7 +14,8 @@ from curation.deposit import FigShare, read_token
 from curation.deposit.problems import Refused
 from curation.errors import UsageError
 from tests.support.depositing import HASTE, run_deposit
-from tests.support.figshare import TOKEN, FigShareServer
+from tests.support.figshare import FigShareServer
+from tests.support.figshare_http import TOKEN
 
 
 def test_no_log_journal_or_representation_has_it(
