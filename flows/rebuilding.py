@@ -33,6 +33,7 @@ def rebuild(
     """Make a version's tables again from the record store as it was then, and compare them byte for byte.
 
     Its own code and rules are taken, which the dataset has in `code/`. Exit code 5 if any byte differs.
+    `report.html` and `figures/` are not compared: they speak of the versions before, too.
     """
     from curation.index.index import existing_index
     from curation.pseudonyms import Pseudonyms

@@ -28,6 +28,8 @@ BLUE, SKY, GREEN, ORANGE, VERMILLION, PURPLE = (
     "#CC79A7",
 )
 INK, GREY, PALE = "#222222", "#666666", "#DDDDDD"
+LONGEST_LABEL = 28
+"""Characters that a name at an axis may have."""
 WIDTH = 3.75
 """Inches; 360 pixels on a screen: a figure fills a telephone, and two or three stand side by side elsewhere."""
 
@@ -36,6 +38,7 @@ _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
+    "text.parse_math": False,  # a dollar sign in a name is one
     "text.color": INK,
     "axes.edgecolor": GREY,
     "axes.labelcolor": INK,
@@ -141,6 +144,12 @@ def lay_out(
     figure.subplots_adjust(
         left / width, bottom / height, 1 - right / width, 1 - top / height, hspace=between / panel
     )
+
+
+def shown_name(name: str) -> str:
+    """A name as it stands at an axis: of printable characters, and no longer than there is room for."""
+    printable = "".join(letter if letter.isprintable() else "�" for letter in name)
+    return printable if len(printable) <= LONGEST_LABEL else f"{printable[: LONGEST_LABEL - 1]}…"
 
 
 def label_width(labels: Iterable[str]) -> float:

@@ -23,6 +23,7 @@ from curation.report.drawing import (
     lay_out,
     number,
     percent,
+    shown_name,
     to_svg,
 )
 
@@ -230,6 +231,7 @@ def draw_bars(
         whole: that they are a share of, where that makes sense.
         colour: of the bars.
     """
+    labels = [shown_name(label) for label, _ in bars]
     with drawing(0.215 * len(bars) + 0.7) as figure:
         axes = figure.subplots()
         counts = [count for _, count in bars]
@@ -245,7 +247,7 @@ def draw_bars(
                 va="center",
                 fontsize=8,
             )
-        axes.set_yticks(places, [label for label, _ in bars])
+        axes.set_yticks(places, labels)
         axes.set_ylim(len(bars) - 0.4, -0.6)
         axes.set_xlim(0, max([*counts, 1]) * (1.42 if whole else 1.2))
         axes.xaxis.set_major_locator(_few_integers())
@@ -253,10 +255,9 @@ def draw_bars(
         axes.set_xlabel(unit)
         axes.set_title(title)
         bare(axes, "bottom")
-        lay_out(figure, label_width(label for label, _ in bars), 8, 20, 32)
-        svg = to_svg(
-            figure, name, title, "; ".join(f"{label}: {count:,} {unit}" for label, count in bars) + "."
-        )
+        lay_out(figure, label_width(labels), 8, 20, 32)
+        said = "; ".join(f"{label}: {count:,} {unit}" for label, count in zip(labels, counts, strict=True))
+        svg = to_svg(figure, name, title, f"{said}.")
     head = [kind, unit] + (["share"] if whole else [])
     rows = [[label, f"{count:,}"] + ([percent(count, whole)] if whole else []) for label, count in bars]
     return Figure(name, svg, head, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +56,14 @@ def write_report(
     before = distributions(release.open, now) if release is not None else None
     counts = growth(folder / "audit" / "records.csv")
     said = rated(folder)
-    figures = {
-        figure.name: figure
-        for figure in (
-            *(draw_growth(counts, resource) for resource in RESOURCES),
-            *_iqm_figures(now, before, release),
-            *_completeness_figures(snapshot["coverage"]),
-            *_rating_figures(said, snapshot["agreement"]),
-            *_public_figures(snapshot["public"]),
-        )
-    }
-    head, rows = growth_rows(counts)
-    figures["flow"] = Figure("flow", draw_flow(_by_resource(snapshot)), (), ())
+    drawn = [
+        Figure("flow", draw_flow(_by_resource(snapshot)), (), ()),
+        *(draw_growth(counts, resource) for resource in RESOURCES),
+        *_iqm_figures(now, before, release),
+        *_completeness_figures(snapshot["coverage"]),
+        *_rating_figures(said, snapshot["agreement"]),
+        *_public_figures(snapshot["public"]),
+    ]
     page = render(
         {
             "snapshot": snapshot,
@@ -76,9 +72,9 @@ def write_report(
             "night": night,
             "compared": before is not None,
             "changes": changes,
-            "figures": {name: inline(figure.svg) for name, figure in figures.items()},
-            "numbers": {name: figure for name, figure in figures.items() if figure.head},
-            "growth": (head, rows),
+            "figures": {figure.name: inline(figure.svg) for figure in drawn},
+            "numbers": {figure.name: figure for figure in drawn if figure.head},
+            "growth": growth_rows(counts),
             "faults": faults(folder),
             "repairs": repairs(folder),
             "flags": flags(folder),
@@ -86,11 +82,17 @@ def write_report(
             "datasets": public_datasets(snapshot["public"]),
         }
     )
+    return [*_write_figures(folder, drawn), _write(folder, REPORT, page)]
+
+
+def _write_figures(folder: Path, drawn: Sequence[Figure]) -> list[str]:
     (folder / FIGURES).mkdir(exist_ok=True)
-    for name, figure in figures.items():
-        (folder / FIGURES / f"{name}.svg").write_text(figure.svg, encoding="utf-8", newline="")
-    (folder / REPORT).write_bytes(page)
-    return [*sorted(f"{FIGURES}/{name}.svg" for name in figures), REPORT]
+    return sorted(_write(folder, f"{FIGURES}/{figure.name}.svg", figure.svg.encode()) for figure in drawn)
+
+
+def _write(folder: Path, name: str, content: bytes) -> str:
+    (folder / name).write_bytes(content)
+    return name
 
 
 def _by_resource(snapshot: Mapping[str, Any]) -> dict[str, Mapping[str, int]]:

@@ -16,6 +16,7 @@ import pytest
 from curation.curate import curate
 from curation.ledger_reading import BLOCK, count_ledger
 from curation.report import Before, write_report
+from curation.report.figures import draw_bars
 from curation.report.page import SECTIONS
 from curation.store import RecordStore
 from tests.conftest import REPOSITORY
@@ -134,6 +135,14 @@ def test_texts_of_senders_are_texts(tmp_path: Path, text: str) -> None:
     assert "<script" not in page and "<b title" not in page
     (shown,) = [row[-1] for row in Page(page).tables["repaired"][1:]]
     assert text.replace('"', '\\"') in shown
+
+
+def test_names_at_axes_are_names_whatever_they_are() -> None:
+    names = ["$\\frac{1}$ <b>&", "x" * 500, "line\nfeed\x0b", ""]
+    figure = draw_bars("bars", "Bars", "dataset", [(name, 3) for name in names], "images")
+    texts = ["".join(one.itertext()) for one in ElementTree.fromstring(figure.svg).iter(f"{SVG}text")]
+    assert names[0] in texts and f"{'x' * 27}…" in texts and "line�feed�" in texts
+    assert [row[0] for row in figure.rows] == names
 
 
 def test_ledgers_have_rows_larger_than_a_block(tmp_path: Path) -> None:
