@@ -210,7 +210,9 @@ class _Deposit:
         """Metadata, files and a DOI; everything was checked before."""
         report, client = self._report, self._client
         report.warnings += set_metadata(client, number, fields, account.user_id)
-        self._options.say(f"article {number}: {planned.bytes:,} bytes to upload")
+        self._options.say(
+            f"article {number}: {planned.bytes:,} bytes to upload, {len(planned.old)} old file(s) to remove after that"
+        )
         done = Uploader(client, self._release, number, self._options.on_bytes).run(planned)
         report.uploaded, report.continued = done.uploaded, done.continued
         report.kept, report.removed = done.kept, done.removed

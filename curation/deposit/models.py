@@ -71,7 +71,6 @@ class Article(msgspec.Struct, frozen=True):
     description: str | None = None
     doi: str | None = None
     version: int | None = None
-    is_public: bool | None = None
     published_date: str | None = None
     curation_status: str | None = None
     defined_type_name: str | None = None
@@ -80,9 +79,7 @@ class Article(msgspec.Struct, frozen=True):
     categories: list[Category] = []
     tags: list[str] | None = None
     keywords: list[str] | None = None
-    references: list[str] | None = None
     url_private_html: str | None = None
-    url_public_html: str | None = None
 
     @property
     def words(self) -> list[str]:
