@@ -19,6 +19,7 @@ from curation.deposit.models import RemoteFile, UnexpectedAnswer
 from curation.publish import SnapshotDataset
 from curation.publish.commands import git
 from curation.release import Version, describe_deposit
+from curation.store.files import write_atomically
 
 CHANGES, SNAPSHOT, CHECKSUMS = "CHANGES.md", "snapshot.json", "SHA256SUMS"
 NOTES = "refs/notes/commits"
@@ -119,7 +120,9 @@ def _commit_doi(
     if not changed:
         return None, tuple(left)
     message = f"{release.version} is {_RESOLVER}{published.doi}\n\nPublished at FigShare; see the note on its commit."
-    return dataset.commit_texts(changed, message), tuple(left)
+    for name, text in changed.items():
+        write_atomically(dataset.staging / name, text)
+    return dataset.commit([*changed], message, None), tuple(left)
 
 
 def _last(release: Release, path: str) -> bytes | None:

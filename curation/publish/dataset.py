@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from difflib import get_close_matches
@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 import curation
 from curation.errors import DatasetError, LockedError, UsageError
 from curation.publish.commands import datalad, git, git_bytes, run
-from curation.store.files import write_atomically
+from curation.store.files import to_json, write_atomically
 
 LAYOUT_PROCEDURE = "mriqc_snapshot_layout"
 _ANNEXED = ("audit", "csv", "parquet")
@@ -156,7 +156,9 @@ class SnapshotDataset:
         """Back to the last commit. Whatever is lost is in the record store and will be made again."""
         remove_git_locks(self.path / ".git")
         git(self.path, "reset", "--hard", "--quiet", keep=keep)
-        git(self.path, "clean", "-f", "-d", "-x", "--quiet", "--", *PUBLISHED, *RELEASED, keep=keep)
+        # Of what may also be a person's only the files that the killed run was about to write.
+        written = json.loads(self._marker.read_bytes() or b"[]")
+        git(self.path, "clean", "-f", "-d", "-x", "--quiet", "--", *PUBLISHED, *RELEASED, *written, keep=keep)
         self._marker.unlink()
 
     @contextmanager
@@ -290,6 +292,11 @@ class SnapshotDataset:
         """Set a configuration value of this clone."""
         git(self.path, "config", name, value)
 
+    def untracked(self, names: Sequence[str]) -> list[str]:
+        """Those of some files that are there, and were never committed."""
+        found = git(self.path, "ls-files", "--others", "-z", "--", *names)
+        return [name for name in found.split("\0") if name]
+
     def commit(
         self, names: Sequence[str], message: str, author_date: datetime | None, removed: Sequence[str] = ()
     ) -> str:
@@ -307,7 +314,7 @@ class SnapshotDataset:
         Raises:
             DatasetError: a command failed; the next :meth:`prepare` puts the dataset right.
         """
-        write_atomically(self._marker, b"")
+        write_atomically(self._marker, to_json(list(names)))
         with self._writing() as descriptor:
             for name in names:
                 target = self.path / name
@@ -333,32 +340,6 @@ class SnapshotDataset:
             self._check_committed(names)
             self._marker.unlink()
         shutil.rmtree(self.staging)
-        return git(self.path, "rev-parse", "HEAD").strip()
-
-    def commit_texts(self, texts: Mapping[str, bytes], message: str) -> str:
-        """Commit texts that git itself holds, and nothing else, on top of the last commit.
-
-        The dataset is locked and prepared by the caller.
-
-        Args:
-            texts: paths in the dataset to what they become.
-            message: the commit message.
-
-        Returns:
-            The commit.
-
-        Raises:
-            DatasetError: a command failed; the next :meth:`prepare` puts the dataset right.
-        """
-        write_atomically(self._marker, b"")
-        with self._writing() as descriptor:
-            for name, text in texts.items():
-                write_atomically(self.path / name, text)
-            git(self.path, "add", "--", *texts, keep=[descriptor])
-            git(self.path, "commit", "--quiet", "-m", message, "--", *texts, keep=[descriptor])
-            if changes := self._changes():
-                raise DatasetError(f"{self.path}: not all was committed, the first is {changes[0]!r}")
-            self._marker.unlink()
         return git(self.path, "rev-parse", "HEAD").strip()
 
     def _check_committed(self, names: Sequence[str]) -> None:

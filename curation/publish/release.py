@@ -117,6 +117,10 @@ def plan_release(
     facts = ReleaseFacts(chosen, today, lines, words, dataset.committed())
     on_stage("describe the release")
     files = describe_release(dataset.path, facts)
+    if mine := dataset.untracked([*files]):
+        raise DatasetError(
+            f"{dataset.path / mine[0]}: was never committed, and a release would write it; commit it"
+        )
     before = {name: dataset.published(name) for name in files}
     there = {name: content for name, content in before.items() if content is not None}
     return ReleasePlan(chosen, today, night, last, files, there, unexplained)

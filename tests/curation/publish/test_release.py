@@ -31,7 +31,7 @@ RELEASE = """
 import os, sys
 from datetime import date
 from pathlib import Path
-from curation.publish import SnapshotDataset
+from curation.publish import SnapshotDataset, dataset as module
 from curation.publish.release import make_release, plan_release
 setattr(SnapshotDataset, sys.argv[2], lambda *_, **__: os._exit(9))
 dataset = SnapshotDataset(Path(sys.argv[1]))
@@ -193,6 +193,12 @@ def test_a_dataset_with_changes_is_refused(dataset: SnapshotDataset) -> None:
         plan(dataset)
 
 
+def test_a_file_of_a_person_is_not_overwritten(dataset: SnapshotDataset) -> None:
+    (dataset.path / "CITATION.cff").write_bytes(plan(dataset).files["CITATION.cff"])
+    with pytest.raises(DatasetError, match=r"CITATION\.cff: was never committed"):
+        plan(dataset)
+
+
 def test_a_dataset_without_a_night_is_refused(tmp_path: Path) -> None:
     dataset = SnapshotDataset(tmp_path / "new")
     with pytest.raises(UsageError, match="no snapshot dataset"):
@@ -229,6 +235,24 @@ def test_content_that_is_gone_or_spoiled_is_refused(dataset: SnapshotDataset) ->
         plan(dataset)
 
 
+def test_a_release_that_was_killed_before_its_commit_leaves_nothing(dataset: SnapshotDataset) -> None:
+    night = dataset.find("HEAD")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            RELEASE.replace("SnapshotDataset, sys", "module, sys"),
+            str(dataset.path),
+            "datalad",
+        ],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
+    assert done.returncode == 9 and (dataset.path / "CITATION.cff").exists()
+    dataset.prepare()
+    assert dataset.find("HEAD") == night and not (dataset.path / "CITATION.cff").exists()
+    assert not git(dataset.path, "status", "--porcelain") and not dataset.releases()
+
+
 @pytest.mark.parametrize("where", ["tag", "_check_committed"])
 def test_a_release_that_was_killed_is_finished_by_whatever_runs_next(
     where: str, store: RecordStore, dataset: SnapshotDataset
@@ -239,8 +263,10 @@ def test_a_release_that_was_killed_is_finished_by_whatever_runs_next(
     )
     assert done.returncode == 9
     assert not dataset.releases()
+    (dataset.path / "notes.txt").write_text("mine")
     bring(store, 2, range(10, 14))
     assert run_night(store, dataset) is not None
+    assert (dataset.path / "notes.txt").read_text() == "mine"
     assert dataset.releases() == ["2026.11.23"]
     assert snapshot(dataset, "2026.11.23")["version"] == "2026.11.23"
     assert str(plan(dataset).version) == "2026.11.23.1"
