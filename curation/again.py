@@ -40,7 +40,7 @@ def main(request: Path) -> None:
     index = existing_index(Path(asked["index"])) if asked["index"] else None
     with Engine(workers=asked["workers"], partitions=str(Path(asked["scratch"]) / "typed")) as engine:
         curate(
-            RecordStore(Path(asked["store"]), asked["run"]),
+            RecordStore(Path(asked["store"])).at(asked["run"]),
             Path(asked["out"]),
             pseudonyms=Pseudonyms.from_environment(),
             index=index.at(asked["index_digest"]) if index else None,

@@ -14,11 +14,13 @@ import pyarrow as pa
 
 ROOMS = ("curation", "schemas")
 DISTRIBUTION = "mriqc-snapshot"
+_SUFFIXES = (".py", ".yaml", ".cff", ".css", ".j2")
+"""Of the library's files; what else lies in a checkout is somebody's own, and is not published."""
 
 
 @cache
 def source_digest() -> str:
-    """SHA-256 (hex) of all files of the library."""
+    """SHA-256 (hex) of all code, declarations and templates of the library."""
     digest = hashlib.sha256()
     for name, path in sorted(_sources()):
         digest.update(f"\0{name}\0".encode() + path.read_bytes())
@@ -59,5 +61,5 @@ def _sources() -> Iterator[tuple[str, Path]]:
         for path in folder.rglob("*"):
             inside = path.relative_to(folder)
             # The procedure lays datasets out; only in an installed package it lies beside the code.
-            if path.is_file() and path.suffix != ".pyc" and inside.parts[0] != "procedures":
+            if path.suffix in _SUFFIXES and inside.parts[0] != "procedures":
                 yield f"{room}/{inside}", path

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from curation.publish import SnapshotDataset
+    from curation.publish.commits import Commits
 
 
 def read_table(
@@ -78,10 +78,10 @@ def _place(path: Path, version: str | None) -> _Place:
     if not path.is_dir():
         raise UsageError(f"{path}: no such folder; expected a snapshot dataset, or a folder with its files")
     if (path / ".git").exists():
-        from curation.publish import SnapshotDataset
+        from curation.publish.commits import Commits
 
-        snapshots = SnapshotDataset(path)
-        return _InDataset(version or "HEAD", snapshots, snapshots.find(version or "HEAD"))
+        dataset = Commits(path)
+        return _InDataset(version or "HEAD", dataset, dataset.find(version or "HEAD"))
     place = _InFolder(str(path), path)
     snapshot = json.loads(place.text("snapshot.json") or b"{}")
     if version is not None and snapshot.get("version") != version:
@@ -97,7 +97,7 @@ class _InDataset:
     """A commit of a dataset, whose working tree is left alone."""
 
     name: str
-    dataset: SnapshotDataset
+    dataset: Commits
     commit: str
 
     def has(self, path: str) -> bool:

@@ -134,15 +134,17 @@ def find_origin(version: str, dataset: SnapshotDataset) -> Origin:
         UsageError: there is no such version, or it does not say.
     """
     commit = dataset.find(version)
-    text = dataset.published("snapshot.json", commit)
+    snapshot = dataset.snapshot(commit)
     # A release stands on the commit of its night, which tells of the store.
-    message = git(dataset.path, "log", "-1", f"--grep=^{STORE_RUN}: ", "--format=%B", commit)
+    message = git(
+        dataset.path, "log", "-1", "--basic-regexp", f"--grep=^{STORE_RUN}: ", "--format=%B", commit
+    )
     told = dict(line.split(": ", 1) for line in message.splitlines() if line.startswith(f"{STORE_ID}"))
-    if text is None or STORE_RUN not in told or not dataset.committed("code", commit=commit):
+    if not snapshot or STORE_RUN not in told or not dataset.committed("code", commit=commit):
         raise UsageError(
             f"{version}: does not say which code and records made it; versions do since their dataset has code/"
         )
-    return Origin(commit, of_night(json.loads(text)), told[STORE_ID], int(told[STORE_RUN]))
+    return Origin(commit, of_night(snapshot), told[STORE_ID], int(told[STORE_RUN]))
 
 
 def _require_same(

@@ -50,7 +50,12 @@ def release(
     if words is not None and words_file is not None:
         raise UsageError("--words and --words-file: one of them is expected")
     if words_file is not None:
-        words = words_file.read_text(encoding="utf-8")
+        try:
+            words = words_file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UsageError(
+                f"{words_file}: byte {error.start} is not UTF-8; save the file as such"
+            ) from error
     snapshots = SnapshotDataset(load_settings(dataset=dataset).dataset)
     snapshots.require_there()
     with snapshots.lock():

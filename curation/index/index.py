@@ -101,9 +101,7 @@ class Index:
         about = path / "index.json"
         if about.exists():
             self._read(about)
-        elif path.exists() and (
-            not path.is_dir() or not _OURS.issuperset(file.name for file in path.iterdir())
-        ):
+        elif path.exists() and (not path.is_dir() or not all(map(_is_ours, path.iterdir()))):
             raise UsageError(
                 f"{path}: holds something that is no index (no index.json); choose another --index"
             )

@@ -59,7 +59,10 @@ class Joined:
         name = hashlib.sha256(told.encode()).hexdigest()[:32]
         self._path = index.path / "joined" / f"{name}.parquet"
         self._content: pa.Buffer | None = None
-        if not self._path.exists():
+        if self._path.exists():
+            with suppress(OSError):  # somebody else's index
+                os.utime(self._path)  # in use: not to be removed by who reads another state
+        else:
             self._content = _joined(index)
             _keep(self._path, self._content)
 

@@ -30,6 +30,8 @@ _OVERRIDES = {
     "annex.addunlocked": "false",
     "annex.largefiles": "include=csv/* or include=parquet/* or include=audit/*",
     "commit.gpgsign": "false",
+    "tag.gpgSign": "false",
+    "tag.forceSignAnnotated": "false",
     "core.attributesFile": os.devnull,
     "core.excludesFile": os.devnull,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import io
 import json
 import os
 import shutil
@@ -11,22 +10,21 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 import curation
-from curation.errors import DatasetError, LockedError, UsageError
-from curation.publish.commands import datalad, git, git_bytes, run
+from curation.errors import DatasetError, LockedError
+from curation.publish.commands import datalad, git
+from curation.publish.commits import ANNEXED, Commits
 from curation.store.files import to_json, write_atomically
 
 LAYOUT_PROCEDURE = "mriqc_snapshot_layout"
-_ANNEXED = ("audit", "csv", "parquet")
 MADE_ANEW = ("code", "figures")
 """Folders in git of which a night leaves nothing that it does not write."""
-PUBLISHED = (*_ANNEXED, *MADE_ANEW, "datapackage.json", "dictionary", "report.html", "snapshot.json")
+PUBLISHED = (*ANNEXED, *MADE_ANEW, "datapackage.json", "dictionary", "report.html", "snapshot.json")
 """What a night writes."""
 RELEASED = ("SHA256SUMS", "croissant.json", "isatab")
 """What speaks of a release alone: the next night that commits removes it."""
@@ -39,7 +37,7 @@ _LINK, _FILE = "120000", "100644"
 ORPHAN_SECONDS = 300.0
 
 
-class SnapshotDataset:
+class SnapshotDataset(Commits):
     """A DataLad dataset that nights are committed to.
 
     Args:
@@ -52,10 +50,11 @@ class SnapshotDataset:
 
     def __init__(self, path: Path) -> None:
         # One dataset has one lock, however its path is spelt.
-        self.path = path.resolve()
+        super().__init__(path.resolve())
         self.private = self.path / ".git" / "mriqc-snapshot"
         self._marker = self.private / "in-progress"
         self._busy = self.private / "refs-change"
+        self._releasing = self.private / "releasing.json"
 
     @property
     def staging(self) -> Path:
@@ -78,17 +77,6 @@ class SnapshotDataset:
                 f"{self.path}: another run works on this dataset; wait until it ends"
             ) from error
 
-    def require_there(self) -> None:
-        """Stop where there is no dataset.
-
-        Raises:
-            UsageError: the folder is missing, or is something else.
-        """
-        if not (self.path / ".datalad" / "config").exists():
-            raise UsageError(
-                f"{self.path}: no snapshot dataset; `mriqc-snapshot nightly` lays one out, --dataset names it"
-            )
-
     def prepare(self) -> None:
         """Lay the dataset out if it is not there, and put right what a killed run left.
 
@@ -108,7 +96,7 @@ class SnapshotDataset:
             self._unlock()
             if self._marker.exists():
                 self._reset([descriptor])
-            self._tag_release()
+            self._finish_release(descriptor)
         if changes := self._changes():
             raise DatasetError(
                 f"{self.path}: {len(changes)} uncommitted change(s) that no run of this program made, the first is "
@@ -133,15 +121,44 @@ class SnapshotDataset:
             self.path.rmdir()
         unfinished.rename(self.path)
 
-    def _tag_release(self) -> None:
-        """Give a release its tag, if the last commit is one that was killed before it had."""
-        version = json.loads(self.published("snapshot.json") or b"{}").get("version")
-        if version is not None and version not in self.releases():
-            self.tag(version, git(self.path, "log", "-1", "--format=%B"))
+    def commit_release(self, version: str, names: Sequence[str], message: str) -> str:
+        """Commit a release as :meth:`commit` does, and tag it, annotated as DataLad and ``git describe`` want it.
 
-    def tag(self, version: str, message: str) -> None:
-        """Tag the last commit, annotated as DataLad and `git describe` want it."""
-        git(self.path, "tag", "--annotate", "--cleanup=verbatim", "-m", message, "--", version, "HEAD")
+        Args:
+            version: the tag.
+            names: files below :attr:`staging`.
+            message: of the commit and the tag.
+
+        Returns:
+            The commit.
+
+        Raises:
+            DatasetError: a command failed; the next :meth:`prepare` puts the dataset right.
+        """
+        write_atomically(self._releasing, to_json({"version": version, "after": self.find("HEAD")}))
+        commit = self.commit(names, message, None)
+        with self._writing() as descriptor:
+            self._finish_release(descriptor)
+        return commit
+
+    def _finish_release(self, descriptor: int) -> None:
+        """Tag the commit of a release that was made and has no tag yet; nothing where it was not made."""
+        if not self._releasing.exists():
+            return
+        # Of a command that was killed.
+        for lock in (self.path / ".git" / "refs" / "tags").glob("**/*.lock"):
+            lock.unlink()
+        about = json.loads(self._releasing.read_bytes())
+        version = about["version"]
+        since = git(self.path, "rev-list", "--reverse", f"{about['after']}..HEAD").split()
+        made = next((commit for commit in since if self.snapshot(commit).get("version") == version), None)
+        if made is not None and not git(self.path, "tag", "--list", version):
+            message = git(self.path, "log", "-1", "--format=%B", made)
+            git(
+                self.path, "tag", "--annotate", "--cleanup=verbatim", "-m", message, "--", version, made,
+                keep=[descriptor],
+            )  # fmt: skip
+        self._releasing.unlink()
 
     def _changes(self) -> list[str]:
         """Changed files that are tracked, and files where ours belong that are not."""
@@ -202,17 +219,6 @@ class SnapshotDataset:
         finally:
             os.close(descriptor)
 
-    def published(self, name: str, commit: str = "HEAD") -> bytes | None:
-        """The bytes of a file in a commit that git itself holds; ``None`` if it is not there."""
-        if not self.committed(name, commit=commit):
-            return None
-        return git_bytes(self.path, "cat-file", "blob", f"{commit}:{name}")
-
-    def committed(self, *below: str, commit: str = "HEAD") -> list[str]:
-        """Names of the files in a commit, or of those of some files and folders."""
-        names = git(self.path, "ls-tree", "-r", "-z", "--name-only", commit, "--", *below)
-        return [name for name in names.split("\0") if name]
-
     @property
     def failure(self) -> str | None:
         """Why the last night was not published, if its data broke a law or a gate."""
@@ -226,67 +232,6 @@ class SnapshotDataset:
             write_atomically(path, reason.encode())
         else:
             path.unlink(missing_ok=True)
-
-    def releases(self) -> list[str]:
-        """Names of all annotated tags, those of the newest commits last."""
-        listed = git(
-            self.path,
-            "for-each-ref",
-            "--sort=creatordate",
-            "--format=%(objecttype) %(refname:short)",
-            "refs/tags",
-        )
-        return [line.partition(" ")[2] for line in listed.splitlines() if line.startswith("tag ")]
-
-    def find(self, version: str) -> str:
-        """The commit of a version.
-
-        Args:
-            version: a tag, a branch or a commit.
-
-        Raises:
-            UsageError: there is no such version.
-        """
-        if not (self.path / ".git").exists():
-            raise UsageError(f"{self.path}: no dataset; name its folder with --dataset")
-        try:
-            return git(
-                self.path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{version}^{{commit}}"
-            ).strip()
-        except DatasetError as error:
-            near = get_close_matches(version, self.releases(), 3) or self.releases()[-3:]
-            raise UsageError(
-                f"{version}: no version of {self.path}; "
-                + (f"is one of {', '.join(near)} meant?" if near else "it has no release yet")
-            ) from error
-
-    def open(self, name: str, commit: str = "HEAD") -> io.BufferedIOBase | None:
-        """A file of a commit, to read; ``None`` if it is annexed and its content is not here.
-
-        Raises:
-            DatasetError: there is no such file in the commit, or git-annex failed.
-        """
-        if name.split("/")[0] not in _ANNEXED:
-            return io.BytesIO(git_bytes(self.path, "cat-file", "blob", f"{commit}:{name}"))
-        key = self.key(name, commit)
-        answer = run(["git", "annex", "contentlocation", "--batch"], self.path, told=f"{key}\n").strip()
-        return (self.path / answer).open("rb") if answer else None
-
-    def key(self, name: str, commit: str = "HEAD") -> str:
-        """The git-annex key of an annexed file of a commit."""
-        return os.fsdecode(git_bytes(self.path, "cat-file", "blob", f"{commit}:{name}")).rpartition("/")[2]
-
-    def fetch(self, name: str, commit: str = "HEAD") -> None:
-        """Get the content of an annexed file of a commit from wherever git-annex knows it to be.
-
-        Raises:
-            DatasetError: nobody who has it can be reached.
-        """
-        git(self.path, "annex", "get", "--quiet", f"--key={self.key(name, commit)}")
-
-    def dataset_id(self) -> str:
-        """The dataset's DataLad id."""
-        return git(self.path, "config", "-f", ".datalad/config", "datalad.dataset.id").strip()
 
     def configure(self, name: str, value: str) -> None:
         """Set a configuration value of this clone."""
@@ -351,7 +296,7 @@ class SnapshotDataset:
             name: about.split()[0] for about, _, name in (entry.partition("\t") for entry in entries) if name
         }
         for name in names:
-            expected = _LINK if name.split("/")[0] in _ANNEXED else _FILE
+            expected = _LINK if name.split("/")[0] in ANNEXED else _FILE
             if modes.get(name) != expected:
                 raise DatasetError(
                     f"{self.path / name}: in the last commit with mode {modes.get(name)}, expected {expected}; does a "

@@ -82,8 +82,9 @@ def publish(
     """
     if engine is not None:
         engine.require_outside(dataset.path)
-    published = dataset.published("snapshot.json")
-    before = json.loads(published) if published else {}
+    before = dataset.snapshot()
+    if index is not None:
+        index.keep()  # before an update can remove what this night reads
     try:
         report = stage(
             store,
@@ -107,8 +108,6 @@ def publish(
     snapshot = snapshot_of_night(report.snapshot, before)
     page, changes = _write_page(dataset, snapshot, before)
     on_stage("commit")
-    if index is not None:
-        index.keep()
     dataset.configure("datalad.run.substitutions.store", str(store.path.absolute()))
     (dataset.staging / "snapshot.json").write_bytes(to_json(snapshot))
     code = [f"code/{name}" for name in copy_code(dataset.staging / "code")]
@@ -131,7 +130,7 @@ def _write_page(
     released = before.get("last_release", {}).get("version")
     release, night, changes = None, None, None
     if released in dataset.releases():
-        told = json.loads(dataset.published("snapshot.json", released) or b"{}")
+        told = dataset.snapshot(released)
         release = Before(released, told, partial(dataset.open, commit=released))
         changes = changes_since(released, dataset.path, dataset.staging)
     if before and "version" not in before:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -64,10 +63,10 @@ def released_already(dataset: SnapshotDataset, version: str | None) -> str | Non
     Raises:
         UsageError: no night was committed yet, or another version is asked for of what is released.
     """
-    text = dataset.published("snapshot.json")
-    if text is None:
+    snapshot = dataset.snapshot()
+    if not snapshot:
         raise UsageError(f"{dataset.path}: no night was committed yet; `mriqc-snapshot nightly` commits one")
-    at = json.loads(text).get("version")
+    at: str | None = snapshot.get("version")
     if at is not None and version not in (None, at):
         raise UsageError(f"{version}: nothing is new since {at}, so there is nothing to release")
     return at
@@ -108,7 +107,9 @@ def plan_release(
     else:
         chosen = Version.parse(version)
         check_version(chosen, today, existing)
-    snapshot = json.loads(dataset.published("snapshot.json") or b"{}")
+    if git(dataset.path, "tag", "--list", str(chosen)):
+        raise UsageError(f"{chosen}: there is a tag of this name, which is no release; remove or rename it")
+    snapshot = dataset.snapshot()
     on_stage("check the night's files")
     check_night(dataset, snapshot)
     last = str(existing[-1]) if existing else None
@@ -147,9 +148,7 @@ def make_release(dataset: SnapshotDataset, plan: ReleasePlan) -> str:
         write_atomically(dataset.staging / name, content)
     names = sorted(plan.files, key=lambda name: (name == "snapshot.json", name))
     message = f"Release {plan.version}\n\n{plan.entry.strip()}\n"
-    commit = dataset.commit(names, message, None)
-    dataset.tag(str(plan.version), message)
-    return commit
+    return dataset.commit_release(str(plan.version), names, message)
 
 
 def check_night(dataset: SnapshotDataset, snapshot: Mapping[str, Any]) -> None:

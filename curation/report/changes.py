@@ -6,7 +6,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curation.errors import UsageError
+import pyarrow as pa
+
+from curation.errors import SnapshotError
 from curation.report.before import Changes, TableChanges
 
 if TYPE_CHECKING:
@@ -24,27 +26,26 @@ def changes_since(release: str, dataset: Path, folder: Path) -> Changes | None:
         folder: with the finished tables, ledgers and ``snapshot.json``.
 
     Returns:
-        ``None`` where the release's content is not on this machine, or is of a form that is not read any more: a night
-        is published all the same.
-
-    Raises:
-        DatasetError: git failed.
+        ``None`` where the release's content is not on this machine, is damaged, or is of a form that is not read any
+        more: a night is published all the same.
     """
     from curation.diff import compare, open_version  # imports this room, through the dataset's
 
-    before = open_version(release, dataset)
-    annexed = [name for name in before.snapshot["files"] if name.startswith(("audit/", "csv/", "parquet/"))]
-    if missing := [name for name in annexed if not before.is_here(name)]:
-        _logger.warning(
-            "%s is not compared with: %d file(s) are not here, the first is %s",
-            release,
-            len(missing),
-            missing[0],
-        )
-        return None
     try:
+        before = open_version(release, dataset)
+        annexed = [
+            name for name in before.snapshot["files"] if name.startswith(("audit/", "csv/", "parquet/"))
+        ]
+        if missing := [name for name in annexed if not before.is_here(name)]:
+            _logger.warning(
+                "%s is not compared with: %d file(s) are not here, the first is %s",
+                release,
+                len(missing),
+                missing[0],
+            )
+            return None
         return changes_of(compare(before, open_version(str(folder))))
-    except UsageError as error:
+    except (SnapshotError, pa.ArrowException) as error:
         _logger.warning("%s is not compared with: %s", release, error)
         return None
 

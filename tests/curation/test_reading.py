@@ -79,6 +79,16 @@ def test_a_clone_fetches_what_is_asked_for(dataset: SnapshotDataset, tmp_path: P
         read_table("T1w_curated", "2026.11.23", clone)
 
 
+def test_unlocked_files_are_read(dataset: SnapshotDataset, tmp_path: Path) -> None:
+    """As in clones on file systems without links."""
+    datalad(tmp_path, "clone", str(dataset.path), "clone")
+    clone = tmp_path / "clone"
+    git(clone, "annex", "adjust", "--unlock")
+    pd.testing.assert_frame_equal(
+        read_table("T1w", dataset=clone), read_table("T1w", dataset=dataset.path), check_exact=True
+    )
+
+
 def test_what_is_not_there_is_told(dataset: SnapshotDataset, night: CurationReport, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no table 'T1w_currated'; it has T1w_curated"):
         read_table("T1w_currated", dataset=dataset.path)

@@ -26,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six nights; the third (2) is released; the ratings of bold in the last are those of the second (1)."""
     folder = tmp_path_factory.mktemp("made")
     dataset = make_dataset(folder / "data", 3)
-    dataset.tag(RELEASE, "The first release")
+    git(dataset.path, "tag", "-a", "-m", "The first release", RELEASE)
     for night in range(3, NIGHTS):
         make_night(dataset, night, same={"csv/bold.csv": 1} if night == NIGHTS - 1 else None)
     return folder / "data"

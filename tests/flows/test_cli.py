@@ -73,7 +73,9 @@ def test_pull_and_curate_print_what_came_and_what_became_of_it(service: FastApi,
         "csv",
         "datapackage.json",
         "dictionary",
+        "figures",
         "parquet",
+        "report.html",
         "snapshot.json",
     ]
 

@@ -33,11 +33,12 @@ from datetime import date
 from pathlib import Path
 from curation.publish import SnapshotDataset, dataset as module
 from curation.publish.release import make_release, plan_release
-setattr(SnapshotDataset, sys.argv[2], lambda *_, **__: os._exit(9))
 dataset = SnapshotDataset(Path(sys.argv[1]))
 with dataset.lock():
     dataset.prepare()
-    make_release(dataset, plan_release(dataset, None, date(2026, 11, 23)))
+    plan = plan_release(dataset, None, date(2026, 11, 23))
+    setattr(SnapshotDataset, sys.argv[2], lambda *_, **__: os._exit(9))
+    make_release(dataset, plan)
 """
 
 
@@ -117,6 +118,19 @@ def test_all_files_are_what_the_checksums_say(dataset: SnapshotDataset) -> None:
     assert checked == {*dataset.committed()} - hidden - {"SHA256SUMS"}
     for name, facts in snapshot(dataset)["files"].items():
         assert f"{facts['sha256']}  {name}\n" in (dataset.path / "SHA256SUMS").read_text()
+
+
+def test_what_a_person_configured_does_not_stop_a_release(dataset: SnapshotDataset) -> None:
+    for name in ("tag.gpgSign", "tag.forceSignAnnotated", "commit.gpgSign"):
+        git(dataset.path, "config", name, "true")
+    git(dataset.path, "tag", "2026.11.23")
+    with pytest.raises(UsageError, match=r"2026\.11\.23: there is a tag of this name"):
+        plan(dataset)
+    git(dataset.path, "tag", "--delete", "2026.11.23")
+    make_release(dataset, plan(dataset))
+    git(dataset.path, "tag", "--delete", "2026.11.23")
+    dataset.prepare()
+    assert not dataset.releases()
 
 
 def test_a_plan_writes_nothing(dataset: SnapshotDataset) -> None:
@@ -253,7 +267,7 @@ def test_a_release_that_was_killed_before_its_commit_leaves_nothing(dataset: Sna
     assert not git(dataset.path, "status", "--porcelain") and not dataset.releases()
 
 
-@pytest.mark.parametrize("where", ["tag", "_check_committed"])
+@pytest.mark.parametrize("where", ["_finish_release", "_check_committed"])
 def test_a_release_that_was_killed_is_finished_by_whatever_runs_next(
     where: str, store: RecordStore, dataset: SnapshotDataset
 ) -> None:
@@ -263,10 +277,15 @@ def test_a_release_that_was_killed_is_finished_by_whatever_runs_next(
     )
     assert done.returncode == 9
     assert not dataset.releases()
+    release = dataset.find("HEAD")
+    lock = dataset.path / ".git" / "refs" / "tags" / "2026.11.23.lock"
+    lock.touch()  # as of a killed `git tag`
+    (dataset.path / "LICENSE").write_text("a word of the maintainer")
+    git(dataset.path, "commit", "--quiet", "--all", "-m", "Between")
     (dataset.path / "notes.txt").write_text("mine")
     bring(store, 2, range(10, 14))
     assert run_night(store, dataset) is not None
     assert (dataset.path / "notes.txt").read_text() == "mine"
-    assert dataset.releases() == ["2026.11.23"]
+    assert dataset.releases() == ["2026.11.23"] and dataset.find("2026.11.23") == release
     assert snapshot(dataset, "2026.11.23")["version"] == "2026.11.23"
     assert str(plan(dataset).version) == "2026.11.23.1"

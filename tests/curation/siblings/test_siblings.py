@@ -31,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a dataset: a superseded night, a release, a newest night; with a sibling of each kind beside."""
     folder = tmp_path_factory.mktemp("made")
     dataset = make_dataset(folder / "data", 2)
-    dataset.tag(RELEASE, "The first release")
+    git(dataset.path, "tag", "-a", "-m", "The first release", RELEASE)
     make_night(dataset, 2)
     git(dataset.path, "notes", "add", "-m", "DOI: 10.6084/m9.figshare.1.v1", RELEASE)
     return folder
