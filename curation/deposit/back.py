@@ -59,8 +59,10 @@ def bring_back(
         UsageError: the branch knows nothing of this version, or has another DOI of it.
     """
     dataset.prepare()
-    urls = annex.register_urls(dataset.path, _addresses(release, files))
-    _note(release, published)
+    addresses = _addresses(release, files)
+    with dataset.exclusive() as descriptor:
+        urls = annex.register_urls(dataset.path, addresses, keep=[descriptor])
+        _note(release, published, descriptor)
     commit, left = _commit_doi(dataset, release, published)
     return BroughtBack(commit, urls, left)
 
@@ -99,13 +101,13 @@ def _addresses(release: Release, files: Sequence[RemoteFile]) -> list[tuple[str,
     return found
 
 
-def _note(release: Release, published: Publication) -> None:
-    """Note the DOI on the tag's commit, once, below what others noted."""
+def _note(release: Release, published: Publication, descriptor: int) -> None:
+    """Note the DOI on the tag's commit, once, below what others noted; git keeps the descriptor."""
     line = f"FigShare: {_RESOLVER}{published.doi} (all versions: {_RESOLVER}{concept_doi(published.doi)})"
     show = ("show", "-s", "--format=%N", f"--notes={NOTES}", release.commit)
     if line in git(release.folder, *show).splitlines():
         return
-    git(release.folder, "notes", f"--ref={NOTES}", "append", "-m", line, release.commit)
+    git(release.folder, "notes", f"--ref={NOTES}", "append", "-m", line, release.commit, keep=[descriptor])
 
 
 def _commit_doi(
@@ -127,6 +129,4 @@ def _commit_doi(
 
 def _last(release: Release, path: str) -> bytes | None:
     """The bytes of a file that git holds in the last commit."""
-    if not git(release.folder, "ls-tree", "HEAD", "--", path):
-        return None
-    return annex.ask(release.folder, ["git", "cat-file", "blob", f"HEAD:{path}"])
+    return SnapshotDataset(release.folder).published(path)

@@ -18,7 +18,7 @@ from typing import IO
 from curation.deposit import annex
 from curation.errors import DatasetError, LawBroken, UsageError
 from curation.index.keys import LARGEST_POINTER, Key, content_of_file, content_of_link, key_of_file
-from curation.publish.commands import git
+from curation.publish.commands import git, git_bytes
 
 TABLES = (
     "csv/bold.csv", "csv/T1w.csv", "csv/T2w.csv", "csv/rating.csv",
@@ -111,7 +111,7 @@ def git_text(folder: Path, file: ReleasedFile) -> bytes:
     """The bytes of a file that git holds."""
     if file.text is not None:
         return file.text
-    return annex.ask(folder, ["git", "cat-file", "blob", file.object])
+    return git_bytes(folder, "cat-file", "blob", file.object)
 
 
 def is_version(text: str) -> bool:
@@ -231,11 +231,8 @@ def measure(release: Release, files: Sequence[ReleasedFile] | None = None) -> li
 
 
 def _measured(release: Release, file: ReleasedFile, content: Path | None) -> LocalFile:
-    if file.text is not None:
-        return LocalFile(file, *_digests(BytesIO(file.text)))
     if content is None:
-        with annex.blob(release.folder, file.object) as stream:
-            return LocalFile(file, *_digests(stream))
+        return LocalFile(file, *_digests(BytesIO(git_text(release.folder, file))))
     with content.open("rb") as stream:
         changed = os.fstat(stream.fileno()).st_mtime_ns
         size, md5, sha256 = _digests(stream)
