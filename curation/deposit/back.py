@@ -14,11 +14,11 @@ from curation.deposit import annex
 from curation.deposit.articles import concept_doi
 from curation.deposit.files import Release, is_version, told_md5
 from curation.deposit.journal import Publication
-from curation.deposit.metadata import CITATION
 from curation.deposit.models import RemoteFile, UnexpectedAnswer
 from curation.publish import SnapshotDataset
 from curation.publish.commands import git
 from curation.release import Version, describe_deposit
+from curation.release.citation import NAME as CITATION
 from curation.store.files import write_atomically
 
 CHANGES, SNAPSHOT, CHECKSUMS = "CHANGES.md", "snapshot.json", "SHA256SUMS"

@@ -21,11 +21,12 @@ from curation.errors import (
 )
 from curation.publish import SnapshotDataset
 from curation.publish.commands import datalad, git, run
+from curation.release.citation import read_citation, required_for_deposit
 from tests.support.deposited import assert_deposited, assert_nothing_sent_twice, only_article
 from tests.support.depositing import VERSION, run_deposit
 from tests.support.figshare import FigShareServer
 from tests.support.figshare_account import OWNER
-from tests.support.released import ORCID, md5, release, released_content, snapshot, tables
+from tests.support.released import CITATION, ORCID, md5, release, released_content, snapshot, tables
 
 NEXT = "2026.12.01"
 
@@ -58,6 +59,15 @@ def test_metadata_come_from_the_citation_of_the_tag(server: FigShareServer, data
     assert (fields["categories"], fields["defined_type"]) == ([101, 201], "dataset")
     assert fields["references"] == ["https://doi.org/10.1038/s41597-019-0035-4"]
     assert "somebody@example.org" not in str(fields)
+
+
+def test_what_a_release_takes_a_deposit_takes(server: FigShareServer, dataset: Path) -> None:
+    text = CITATION.format(version=NEXT).replace("license: CC0-1.0", "license: [CC0-1.0]")
+    text = text.replace("doi: 10.1038/", "doi: doi:10.1038/")
+    assert required_for_deposit(read_citation(text)) == []
+    release(dataset, NEXT, {"CITATION.cff": text.encode()})
+    run_deposit(server.url, dataset, NEXT)
+    assert only_article(server).fields["references"] == ["https://doi.org/10.1038/s41597-019-0035-4"]
 
 
 def test_a_second_run_uploads_nothing(server: FigShareServer, dataset: Path) -> None:

@@ -33,12 +33,15 @@ def cite(old: str, new: str) -> dict[str, bytes | None]:
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        (cite("title: Snapshot of the MRIQC Web-API\n", ""), "its title has 0 characters, FigShare takes 3 to 1000"),
+        (cite("title: Snapshot of the MRIQC Web-API\n", ""), r"title \(missing\): expected a text; Put it right"),
+        (cite("title: Snapshot of the MRIQC Web-API\n", "title: S\n"), "its title has 1 characters, FigShare takes"),
         (cite("keywords: [MRI, quality control]\nlicense: CC0-1.0", "license: MIT"), "no keywords; its license is MIT"),
         (cite("  Made every night.", "  " + "x" * 20_000), "of 20[0-9]{3} characters, FigShare takes 20000"),
-        (cite("  - name: MRIQC users\n", "  - orcid: none\n"), "it has no authors, or one without a name"),
+        (cite("  - name: MRIQC users\n", "  - orcid: none\n"), r"authors \(line [0-9]+\): .* of author 2"),
         (cite(f"version: {NEXT}", "version: 1.0"), "is of version 1.0; make the release again"),
-        ({"CITATION.cff": b"title: [\n"}, "cannot be read as YAML"),
+        (cite("doi: 10.1038/s41597-019-0035-4", "doi: none"), r"preferred-citation \(line [0-9]+\): expected a DOI"),
+        ({"CITATION.cff": b"title: [\n"}, "not valid YAML"),
+        ({"CITATION.cff": b"title: \xff\n"}, "codec can't decode byte 0xff"),
         ({"CITATION.cff": None}, "CITATION.cff of 2026.12.01: not there"),
         ({"csv/bold.csv": b""}, r"csv/bold.csv of 2026.12.01: FigShare takes no empty files"),
     ],
