@@ -195,16 +195,42 @@ class _Deposit:
         fields = Fields(
             description, find_authors(self._client, description.authors), license_.value, categories
         )
-        planned = plan(locals_, list_files(self._client, article.id) if article else [])
+        files = list_files(self._client, article.id) if article else []
+        if article is not None:
+            self._require_ours(article, files)
+        planned = plan(locals_, files)
         _require_room(account, locals_, planned)
         if article is None:
             say("making a new article")
             number = make_article(self._client, self._journal, self._entry, description.title)
-        elif self._entry.article != article.id:
-            self._entry.article = article.id
-            self._journal.save(self._entry)
-        self._send(number or 0, fields, planned, account)
+        else:
+            number = article.id
+            if self._entry.article != number:
+                self._entry.article = number
+                self._journal.save(self._entry)
+        self._send(number, fields, planned, account)
         return None
+
+    def _require_ours(self, article: Article, files: Sequence[RemoteFile]) -> None:
+        """Check that an article with files is one of deposits, whose files may be replaced.
+
+        Raises:
+            UsageError: nothing says that it is: its id may be mistyped, and what a draft loses is lost.
+        """
+        entries = [self._entry, *self._journal.others(self._release.version)]
+        known = {one.article for one in entries} | {
+            one.article for one in publications(self._release).values()
+        }
+        ours = {file.name for file in self._release.files}
+        if not files or article.id in known or any(remote.name in ours for remote in files):
+            return
+        names = ", ".join(remote.name for remote in files[:3]) + (", ..." if len(files) > 3 else "")
+        raise UsageError(
+            f"{self._client.service}: article {article.id}, {article.title!r}, has {len(files)} file(s) ({names}), "
+            f"none of which has a name of {self._release.version}'s, and neither a journal nor CHANGES.md of this "
+            "dataset knows it; a deposit would remove them. Is --article or figshare_article right? If it is, "
+            "delete these files at FigShare first"
+        )
 
     def _send(self, number: int, fields: Fields, planned: Plan, account: Account) -> None:
         """Metadata, files and a DOI; everything was checked before."""

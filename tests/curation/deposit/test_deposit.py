@@ -235,6 +235,27 @@ def test_strangers_among_the_files_are_removed(server: FigShareServer, dataset: 
     assert_deposited(server, dataset, versions=0)
 
 
+def test_an_article_of_something_else_is_left_alone(server: FigShareServer, dataset: Path) -> None:
+    article = server.account.create({"title": "a thesis", "categories": [102]})
+    for name in ("thesis.pdf", "data.zip"):
+        file = server.account.announce(article.id, {"name": name, "size": 5, "md5": "0" * 32})
+        server.account.received[file.name, file.id] = 0
+    before = dict(article.fields), sorted(article.files)
+    for _ in range(2):
+        said = rf"article {article.id}, 'a thesis', has 2 file\(s\) \(thesis.pdf, data.zip\), none of which"
+        with pytest.raises(UsageError, match=said):
+            run_deposit(server.url, dataset, article=article.id)
+    assert (article.fields, sorted(article.files)) == before
+    assert {method for method, path in server.requests if not path.endswith("/search")} == {"GET"}
+    # One that deposits went into may have become any.
+    article.files.clear()
+    assert run_deposit(server.url, dataset, article=article.id).uploaded
+    article.files = {number: file for number, file in article.files.items() if file.name == "T1w.csv"}
+    for file in article.files.values():
+        file.name = "renamed.csv"
+    assert run_deposit(server.url, dataset, article=article.id).removed == ["renamed.csv"]
+
+
 def test_several_files_with_one_name_become_one(server: FigShareServer, dataset: Path) -> None:
     run_deposit(server.url, dataset)
     article = only_article(server)
