@@ -274,6 +274,9 @@ def publish(
         Refused: FigShare says what is missing.
         ServiceUnavailable: asked for, and not public yet.
     """
+    if entry.publishing is not None and _another_came(client, article.id, entry.publishing, same):
+        # Nothing came of what was asked for then.
+        entry.publishing = None
     entry.publishing = entry.publishing or Before(article.version or 0, article.published_date)
     before = entry.publishing
     journal.save(entry)
@@ -298,6 +301,18 @@ def publish(
     entry.published, entry.publishing = published, None
     journal.save(entry)
     return published
+
+
+def _another_came(
+    client: FigShare, article: int, before: Before, same: Callable[[list[RemoteFile]], bool]
+) -> bool:
+    """Whether what became public since then has other files: it was not the publication that was asked for."""
+    path = f"/articles/{article}"
+    try:
+        number = read(Article, client.get(path), path).version or 0
+        return number > before.version and not same(public_files(client, article, number))
+    except NotThere:
+        return False
 
 
 def _await_public(client: FigShare, article: int, same: Callable[[list[RemoteFile]], bool]) -> Publication:

@@ -221,6 +221,20 @@ def test_a_review_is_not_a_publication(server: FigShareServer, dataset: Path) ->
     assert_deposited(server, dataset, versions=1)
 
 
+def test_a_publication_that_never_came_is_asked_for_again(server: FigShareServer, dataset: Path) -> None:
+    """Another version went into the article since; that it is public says nothing of the first one."""
+    server.fault = lambda _number, _method, path: "500-before" if path.endswith("/publish") else None
+    with pytest.raises(ServiceUnavailable):
+        run_deposit(server.url, dataset, publish=True)
+    server.fault = None
+    release(dataset, NEXT)
+    assert run_deposit(server.url, dataset, NEXT, publish=True).doi.endswith(".v1")
+    article = only_article(server)
+    report = run_deposit(server.url, dataset, article=article.id, publish=True, check_seconds=1.0)
+    assert (report.state, article.published) == ("published", 2) and report.doi.endswith(".v2")
+    assert_deposited(server, dataset, VERSION, versions=2)
+
+
 def test_strangers_among_the_files_are_removed(server: FigShareServer, dataset: Path) -> None:
     number = server.account.create({"title": "made by hand", "categories": [102]}).id
     for name, size, checksum in (
