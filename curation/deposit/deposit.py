@@ -153,15 +153,17 @@ class _Deposit:
             known = self._fill(account)
         if known is not None:
             self._report.state = "notneeded"
-            return self._bring_back(known)
+            with self._dataset.lock():
+                return self._bring_back(known)
         if self._options.confirm is None or not self._options.confirm(self._report):
             return self._report
+        # One lock for both: a night that comes between them may take hours.
         with self._dataset.lock():
             self._dataset.prepare()
             article = get_article(self._client, self._report.article)
             known = publish(self._client, self._journal, self._entry, article, self._same)
-        self._report.state = "published"
-        return self._bring_back(known)
+            self._report.state = "published"
+            return self._bring_back(known)
 
     def _account(self) -> Account:
         """The account, which tells whether the token is good."""
@@ -299,13 +301,12 @@ class _Deposit:
         return told | {one.name: one.md5 for one in measure(self._release, untold)}
 
     def _bring_back(self, published: Publication) -> DepositReport:
-        """Check what is public, and write it down in the dataset."""
+        """Check what is public, and write it down in the dataset, which is locked by the caller."""
         files = self._public(published)
         self._entry.article, self._entry.published = published.article, published
         self._entry.publishing = None
         self._journal.save(self._entry)
-        with self._dataset.lock():
-            back = bring_back(self._dataset, self._release, published, files)
+        back = bring_back(self._dataset, self._release, published, files)
         report = self._report
         report.article, report.doi = published.article, published.doi
         report.concept_doi = concept_doi(published.doi)

@@ -343,6 +343,22 @@ def test_one_deposit_at_a_time(server: FigShareServer, dataset: Path) -> None:
         run_deposit(server.url, dataset)
 
 
+def test_no_night_comes_between_publication_and_what_it_brings_back(dataset: Path) -> None:
+    free: list[bool] = []
+
+    def hook(_number: int, method: str, path: str, _moment: str) -> None:
+        if path.endswith("/publish") or free:
+            try:
+                with SnapshotDataset(dataset).lock():
+                    free.append(True)
+            except LockedError:
+                free.append(False)
+
+    with FigShareServer(hook=hook) as server:
+        run_deposit(server.url, dataset, publish=True)
+    assert len(free) > 4 and not any(free)
+
+
 def test_a_dirty_dataset_is_refused_before_publication(server: FigShareServer, dataset: Path) -> None:
     (dataset / "CITATION.cff").write_text("changed: by hand")
     with pytest.raises(DatasetError, match=r"uncommitted.*CITATION.cff"):
