@@ -9,7 +9,6 @@ from pathlib import Path
 
 from curation.deposit.articles import (
     Fields,
-    concept_doi,
     get_article,
     list_files,
     make_article,
@@ -21,7 +20,7 @@ from curation.deposit.articles import (
 )
 from curation.deposit.back import bring_back, publications
 from curation.deposit.client import TOKEN_VARIABLE, FigShare
-from curation.deposit.files import LocalFile, Release, measure, read_release, told_md5, version_key
+from curation.deposit.files import LocalFile, Release, measure, read_release, told_md5
 from curation.deposit.journal import Entry, Journal, Publication
 from curation.deposit.metadata import describe, find_authors, find_categories, find_license
 from curation.deposit.models import Account, Article, RemoteFile, read
@@ -29,6 +28,8 @@ from curation.deposit.problems import NotThere, Refused
 from curation.deposit.uploads import Plan, Uploader, plan
 from curation.errors import LawBroken, SnapshotError, UsageError
 from curation.publish import SnapshotDataset
+from curation.release import Version
+from curation.release.texts import doi_of_all_versions
 
 
 @dataclass
@@ -116,12 +117,11 @@ def deposit(client: FigShare, folder: Path, version: str, options: Options) -> D
         Refused: FigShare refuses something.
     """
     dataset = SnapshotDataset(folder)
-    if not (dataset.path / ".datalad" / "config").exists():
-        raise UsageError(f"{folder}: no snapshot dataset; `mriqc-snapshot nightly` makes one")
+    dataset.require_there()
     release = read_release(dataset.path, version)
     journal = Journal(dataset.path, client.service)
     with journal.lock():
-        entry = journal.entry(version, release.commit)
+        entry = journal.entry(release.version, release.commit)
         return _Deposit(client, dataset, release, journal, entry, options).run()
 
 
@@ -139,12 +139,12 @@ class _Deposit:
     ) -> None:
         self._client, self._dataset, self._release = client, dataset, release
         self._journal, self._entry, self._options = journal, entry, options
-        self._report = DepositReport(release.version, release.commit, missing=list(release.missing))
+        self._report = DepositReport(str(release.version), release.commit, missing=list(release.missing))
 
     def run(self) -> DepositReport:
         """All of it."""
         account = self._account()
-        known = self._entry.published or publications(self._release).get(self._release.version)
+        known = self._entry.published or self._told_public.get(self._release.version)
         if known is None:
             if self._options.confirm is not None:
                 # What comes back is committed: better refused now than after hours of uploads.
@@ -220,9 +220,7 @@ class _Deposit:
             UsageError: nothing says that it is: its id may be mistyped, and what a draft loses is lost.
         """
         entries = [self._entry, *self._journal.others(self._release.version)]
-        known = {one.article for one in entries} | {
-            one.article for one in publications(self._release).values()
-        }
+        known = {one.article for one in entries} | {one.article for one in self._told_public.values()}
         ours = {file.name for file in self._release.files}
         if not files or article.id in known or any(remote.name in ours for remote in files):
             return
@@ -264,10 +262,10 @@ class _Deposit:
         if self._options.article_given:
             return self._options.article
         others = self._journal.others(self._release.version)
-        public = publications(self._release)
-        public |= {one.version: one.published for one in others if one.published is not None}
-        newest = max(public, key=version_key, default=None)
-        if newest is not None and version_key(newest) > version_key(self._release.version):
+        noted = {Version.parse(one.version): one.published for one in others if one.published is not None}
+        public = self._told_public | noted
+        newest = max(public, default=None)
+        if newest is not None and newest > self._release.version:
             raise UsageError(
                 f"{newest} is public as {public[newest].doi}, and {self._release.version} would come on top of it at "
                 "FigShare; say --article ID if that is meant"
@@ -294,6 +292,11 @@ class _Deposit:
         return theirs == sorted(self._checksums.items())
 
     @cached_property
+    def _told_public(self) -> dict[Version, Publication]:
+        """Versions that ``CHANGES.md`` of the branch says to be public."""
+        return publications(self._dataset)
+
+    @cached_property
     def _checksums(self) -> dict[str, str]:
         """Names of the release's files to their MD5; the content of files whose key tells it need not be here."""
         untold = [file for file in self._release.files if told_md5(file) is None]
@@ -309,7 +312,7 @@ class _Deposit:
         back = bring_back(self._dataset, self._release, published, files)
         report = self._report
         report.article, report.doi = published.article, published.doi
-        report.concept_doi = concept_doi(published.doi)
+        report.concept_doi = doi_of_all_versions(published.doi)
         report.url = f"https://doi.org/{published.doi}"
         report.files, report.bytes = len(files), sum(one.size for one in files)
         report.brought_back, report.urls, report.left = back.commit, back.urls, list(back.left)

@@ -6,7 +6,6 @@ import fnmatch
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from curation.deposit import annex
 from curation.errors import DatasetError, LawBroken, UsageError
 from curation.index.keys import LARGEST_POINTER, Key, content_of_file, content_of_link, key_of_file
 from curation.publish.commands import git, git_bytes
+from curation.release import Version
 
 TABLES = (
     "csv/bold.csv", "csv/T1w.csv", "csv/T2w.csv", "csv/rating.csv",
@@ -31,7 +31,6 @@ DEPOSITED = (
 )  # fmt: skip
 """What is deposited of a release that has it; ``*`` is no folder."""
 
-_VERSION = re.compile(r"[0-9]{4}\.[0-9]{2}\.[0-9]{2}(\.[0-9]+)?")
 _LINK, _FILES = "120000", ("100644", "100755")
 _BLOCK = 1 << 20
 # A release adds its version to the others after the night wrote their digests; SHA256SUMS has those.
@@ -70,7 +69,7 @@ class Release:
     """
 
     folder: Path
-    version: str
+    version: Version
     commit: str
     files: tuple[ReleasedFile, ...]
     missing: tuple[str, ...]
@@ -114,25 +113,14 @@ def git_text(folder: Path, file: ReleasedFile) -> bytes:
     return git_bytes(folder, "cat-file", "blob", file.object)
 
 
-def is_version(text: str) -> bool:
-    """Whether a text is a calendar version such as ``2026.11.23.1``."""
-    return _VERSION.fullmatch(text) is not None
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """Orders versions."""
-    return tuple(int(number) for number in version.split("."))
-
-
 def read_release(folder: Path, version: str) -> Release:
     """What the annotated tag ``version`` has.
 
     Raises:
-        UsageError: there is no such release.
+        UsageError: it is no version, or there is no such release.
         DatasetError: two of its files would have one name, or git failed.
     """
-    if not is_version(version):
-        raise UsageError(f"{version!r} is no version; expected one such as 2026.11.23 or 2026.11.23.1")
+    parsed = Version.parse(version)
     kind, _, commit = git(
         folder, "for-each-ref", "--format=%(objecttype) %(*objecttype):%(*objectname)", f"refs/tags/{version}"
     ).partition(":")
@@ -150,7 +138,7 @@ def read_release(folder: Path, version: str) -> Release:
                 "no folders here; rename one of them in the next release"
             )
     paths = {file.path for file in found}
-    return Release(folder, version, commit.strip(), tuple(found), tuple(t for t in TABLES if t not in paths))
+    return Release(folder, parsed, commit.strip(), tuple(found), tuple(t for t in TABLES if t not in paths))
 
 
 def _entries(folder: Path, commit: str) -> list[ReleasedFile]:
@@ -258,7 +246,7 @@ def _digests(stream: IO[bytes]) -> tuple[int, str, str]:
 def _compare(release: Release, measured: Sequence[LocalFile]) -> None:
     """Compare with ``SHA256SUMS`` and ``snapshot.json``, which must be of this version."""
     snapshot = _snapshot(release)
-    if (told := snapshot.get("version", release.version)) != release.version:
+    if (told := snapshot.get("version", str(release.version))) != str(release.version):
         raise LawBroken(f"{release.folder}: snapshot.json of the tag {release.version} is of version {told}")
     files = snapshot.get("files", {})
     night = {path: said["sha256"] for path, said in files.items() if path.startswith(_OF_THE_NIGHT)}

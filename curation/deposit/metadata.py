@@ -57,7 +57,7 @@ def describe(release: Release) -> Description:
         citation = read_citation(text.decode())
     except (UnicodeDecodeError, UsageError) as error:
         raise UsageError(f"{where}: {error}; {_NEXT}") from error
-    if citation.version not in (None, release.version):
+    if citation.version not in (None, str(release.version)):
         raise UsageError(
             f"{CITATION} of the tag {release.version} is of version {citation.version}; make the release again"
         )

@@ -104,11 +104,15 @@ def test_an_article_that_is_not_there(server: FigShareServer, dataset: Path) -> 
 
 def test_versions_that_are_none(server: FigShareServer, dataset: Path, tmp_path: Path) -> None:
     git(dataset, "tag", "2026.12.24")
+    for odd in ("2026.02.30", "2026.11.23.0"):
+        git(dataset, "tag", "-a", odd, "-m", odd)
     for version, said in (
         ("2026.12.25", "has no tag 2026.12.25"),
         ("2026.12.24", "a lightweight tag"),
-        ("../../x", "is no version"),
-        ("HEAD", "is no version"),
+        ("2026.02.30", "no such day"),
+        ("2026.11.23.0", "is spelt '2026.11.23'"),
+        ("../../x", "is not a version"),
+        ("HEAD", "is not a version"),
     ):
         with pytest.raises(UsageError, match=said):
             run_deposit(server.url, dataset, version)
