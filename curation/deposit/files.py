@@ -6,7 +6,7 @@ import fnmatch
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -19,6 +19,7 @@ from curation.errors import DatasetError, LawBroken, UsageError
 from curation.index.keys import LARGEST_POINTER, Key, content_of_file, content_of_link, key_of_file
 from curation.publish.commands import git, git_bytes
 from curation.release import Version
+from curation.release.checksums import read_sha256sums
 
 TABLES = (
     "csv/bold.csv", "csv/T1w.csv", "csv/T2w.csv", "csv/rating.csv",
@@ -197,7 +198,7 @@ def measure(release: Release, files: Sequence[ReleasedFile] | None = None) -> li
     Raises:
         DatasetError: content is not here.
         LawBroken: content is not what the key, ``SHA256SUMS`` or ``snapshot.json`` say.
-        UsageError: a file is empty.
+        UsageError: a file is empty, or ``SHA256SUMS`` cannot be read.
     """
     files = release.files if files is None else files
     keys = [str(file.key) for file in files if file.key is not None]
@@ -250,7 +251,8 @@ def _compare(release: Release, measured: Sequence[LocalFile]) -> None:
         raise LawBroken(f"{release.folder}: snapshot.json of the tag {release.version} is of version {told}")
     files = snapshot.get("files", {})
     night = {path: said["sha256"] for path, said in files.items() if path.startswith(_OF_THE_NIGHT)}
-    for source, sums in (("SHA256SUMS", _sums(release)), ("snapshot.json", night)):
+    listed = read_sha256sums(release.text("SHA256SUMS") or b"")
+    for source, sums in (("SHA256SUMS", listed), ("snapshot.json", night)):
         for one in measured:
             if (said := sums.get(one.file.path, one.sha256)) != one.sha256:
                 raise LawBroken(
@@ -266,16 +268,6 @@ def _snapshot(release: Release) -> dict:
         raise DatasetError(
             f"{release.folder}: snapshot.json of {release.version} is no JSON: {error}"
         ) from None
-
-
-def _sums(release: Release) -> Mapping[str, str]:
-    text = (release.text("SHA256SUMS") or b"").decode()
-    sums = {}
-    for line in text.splitlines():
-        digest, _, path = line.partition(" ")
-        # sha256sum marks binary files with an asterisk: "DIGEST *PATH".
-        sums[path.removeprefix(" ").removeprefix("*").removeprefix("./")] = digest.lower()
-    return sums
 
 
 class Content:

@@ -43,6 +43,7 @@ def cite(old: str, new: str) -> dict[str, bytes | None]:
         ({"CITATION.cff": b"title: [\n"}, "not valid YAML"),
         ({"CITATION.cff": b"title: \xff\n"}, "codec can't decode byte 0xff"),
         ({"CITATION.cff": None}, "CITATION.cff of 2026.12.01: not there"),
+        ({"SHA256SUMS": b"0 README.md\n"}, "SHA256SUMS, line 1: expected a SHA-256, two blanks and a path"),
         ({"csv/bold.csv": b""}, r"csv/bold.csv of 2026.12.01: FigShare takes no empty files"),
     ],
 )  # fmt: skip
@@ -147,7 +148,7 @@ def test_sums_that_say_something_else(server: FigShareServer, dataset: Path) -> 
     with pytest.raises(LawBroken, match=r"SHA-256 [0-9a-f]{64}, but snapshot.json of 2026.12.02 says"):
         run_deposit(server.url, dataset, "2026.12.02")
     (dataset / "snapshot.json").write_text("{}")
-    (dataset / "SHA256SUMS").write_text(f"{'0' * 64} *README.md\n")
+    (dataset / "SHA256SUMS").write_text(f"{'0' * 64}  README.md\n")
     git(dataset, "commit", "--quiet", "-a", "-m", "sums")
     git(dataset, "tag", "-f", "-a", "2026.12.02", "-m", "again")
     with pytest.raises(
