@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
@@ -14,6 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from curation.errors import SnapshotError, UsageError
 from flows.options import AsJson, Dataset
+from flows.printing import print_json, say
 from flows.settings import load_settings
 
 if TYPE_CHECKING:
@@ -76,23 +75,23 @@ def deposit(
             article_given=article is not None,
             categories=settings.figshare_categories,
             confirm=bars.before(_say_yes if yes else _ask) if publish else None,
-            say=_say,
+            say=say,
             on_bytes=bars.advance,
         )
         report = run_deposit(client, settings.dataset, version, options)
     if as_json:
-        sys.stdout.write(json.dumps(asdict(report), indent=2, sort_keys=True) + "\n")
+        print_json(report)
     _tell(report)
 
 
 def _say_yes(report: DepositReport) -> bool:
-    _say(_would(report))
+    say(_would(report))
     return True
 
 
 def _ask(report: DepositReport) -> bool:
     """Ask a person, who has to type the version."""
-    _say(_would(report))
+    say(_would(report))
     typed = typer.prompt(f"Type {report.version} to publish it", err=True, default="", show_default=False)
     if typed.strip() != report.version:
         raise SnapshotError("not published; the draft is complete, run the command again to publish it")
@@ -109,13 +108,13 @@ def _would(report: DepositReport) -> str:
 def _tell(report: DepositReport) -> None:
     """What was done, and what is to be done next, in words."""
     for warning in report.warnings:
-        _say(f"FigShare warns: {warning}")
+        say(f"FigShare warns: {warning}")
     if report.missing:
-        _say(f"{report.version} does not have {', '.join(report.missing)}")
+        say(f"{report.version} does not have {', '.join(report.missing)}")
     for name in report.left:
-        _say(f"{name}: speaks of another version than {report.version}, and was left alone")
+        say(f"{name}: speaks of another version than {report.version}, and was left alone")
     if report.state == "notneeded":
-        _say(f"{report.version} is public already: {report.url}; nothing was uploaded")
+        say(f"{report.version} is public already: {report.url}; nothing was uploaded")
     else:
         counts = {
             "uploaded": report.uploaded,
@@ -123,14 +122,14 @@ def _tell(report: DepositReport) -> None:
             "there before": report.kept,
             "old ones removed": report.removed,
         }
-        _say(", ".join(f"{len(names)} {word}" for word, names in counts.items() if names))
+        say(", ".join(f"{len(names)} {word}" for word, names in counts.items() if names))
     if report.state == "draft":
-        _say(f"article {report.article} is a draft; look at it: {report.url}")
-        _say(f"{_would(report)} To publish it: mriqc-snapshot deposit {report.version} --publish")
+        say(f"article {report.article} is a draft; look at it: {report.url}")
+        say(f"{_would(report)} To publish it: mriqc-snapshot deposit {report.version} --publish")
     elif report.state == "published":
-        _say(f"{report.version} is public: {report.url} ({report.urls} addresses told to git-annex)")
+        say(f"{report.version} is public: {report.url} ({report.urls} addresses told to git-annex)")
     if report.brought_back:
-        _say(
+        say(
             f"the DOI is in the dataset: commit {report.brought_back[:10]}; push it, with git-annex and its notes"
         )
 
@@ -165,8 +164,3 @@ class _Bars:
             return ask(report)
 
         return asked
-
-
-def _say(text: str) -> None:
-    """Words for a person; what a program reads goes to standard output."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)

@@ -4,32 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO
 
 from curation.errors import DatasetError
-from curation.publish.commands import environment
+from curation.publish.commands import environment, run
 
 WEB = "00000000-0000-0000-0000-000000000001"
 """UUID of git-annex' web remote: https://git-annex.branchable.com/special_remotes/web/."""
-
-
-def ask(folder: Path, command: Sequence[str], given: bytes = b"") -> bytes:
-    """Run a command with bytes on its standard input; returns the bytes that it printed.
-
-    Raises:
-        DatasetError: it could not be started, or its exit code is not 0.
-    """
-    try:
-        done = subprocess.run(command, cwd=folder, env=environment(folder), input=given, capture_output=True)
-    except OSError as error:
-        raise DatasetError(f"{command[0]}: cannot be started ({error}); is git installed?") from error
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()[-2000:]
-        raise DatasetError(f"{' '.join(command)} in {folder}: exit code {done.returncode}: {said}")
-    return done.stdout
 
 
 def blobs(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
@@ -38,7 +20,13 @@ def blobs(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
     Raises:
         DatasetError: git does not have one.
     """
-    rest = ask(folder, ["git", "cat-file", "--batch"], _lines(names))
+    command = ["git", "cat-file", "--batch"]
+    given = _lines(names).encode()
+    done = subprocess.run(command, cwd=folder, env=environment(folder), input=given, capture_output=True)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()[-2000:]
+        raise DatasetError(f"{' '.join(command)} in {folder}: exit code {done.returncode}: {said}")
+    rest = done.stdout
     found = {}
     for name in names:
         # Each is "NAME blob SIZE", a line end, the content, a line end (git-cat-file, "BATCH OUTPUT").
@@ -51,30 +39,11 @@ def blobs(folder: Path, names: Sequence[str]) -> dict[str, bytes]:
     return found
 
 
-@contextmanager
-def blob(folder: Path, name: str) -> Iterator[IO[bytes]]:
-    """The content of an object that git holds, as a stream.
-
-    Raises:
-        DatasetError: git does not have it.
-    """
-    command = ["git", "cat-file", "blob", name]
-    with subprocess.Popen(
-        command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        if process.stdout is None or process.stderr is None:
-            raise DatasetError("git cat-file: no pipe")
-        yield process.stdout
-        said = process.stderr.read().decode(errors="replace").strip()
-    if process.returncode:
-        raise DatasetError(f"{' '.join(command)} in {folder}: exit code {process.returncode}: {said}")
-
-
 def locations(folder: Path, keys: Sequence[str]) -> dict[str, Path | None]:
     """Where the content of keys is on this machine; ``None`` where it is not."""
     if not keys:
         return {}
-    printed = ask(folder, ["git", "annex", "contentlocation", "--batch"], _lines(keys)).decode()
+    printed = run(["git", "annex", "contentlocation", "--batch"], folder, told=_lines(keys))
     lines = printed.split("\n")[:-1]
     if len(lines) != len(keys):
         raise DatasetError(
@@ -87,7 +56,7 @@ def web_urls(folder: Path, keys: Sequence[str]) -> dict[str, set[str]]:
     """The addresses at which git-annex knows the content of keys to be, in its web remote."""
     if not keys:
         return {}
-    printed = ask(folder, ["git", "annex", "whereis", "--json", "--batch-keys"], _lines(keys)).decode()
+    printed = run(["git", "annex", "whereis", "--json", "--batch-keys"], folder, told=_lines(keys))
     answers = [json.loads(line) for line in printed.splitlines() if line]
     if len(answers) != len(keys):
         raise DatasetError(f"git annex whereis: {len(answers)} answers to {len(keys)} questions in {folder}")
@@ -98,12 +67,13 @@ def web_urls(folder: Path, keys: Sequence[str]) -> dict[str, set[str]]:
     return found
 
 
-def register_urls(folder: Path, addresses: Sequence[tuple[str, str]]) -> int:
+def register_urls(folder: Path, addresses: Sequence[tuple[str, str]], keep: Sequence[int] = ()) -> int:
     """Tell git-annex of addresses of keys that it does not know of yet; returns how many these were.
 
     Args:
         folder: of the dataset.
         addresses: keys and addresses without blanks.
+        keep: file descriptors that stay open in the command that writes.
 
     Raises:
         DatasetError: git-annex does not know them afterwards.
@@ -113,7 +83,8 @@ def register_urls(folder: Path, addresses: Sequence[tuple[str, str]]) -> int:
     new = [(key, url) for key, url in addresses if url not in known[key]]
     if not new:
         return 0
-    ask(folder, ["git", "annex", "registerurl", "--batch"], _lines(f"{key} {url}" for key, url in new))
+    told = _lines(f"{key} {url}" for key, url in new)
+    run(["git", "annex", "registerurl", "--batch"], folder, told=told, keep=keep)
     known = web_urls(folder, keys)
     if missing := [(key, url) for key, url in new if url not in known[key]]:
         key, url = missing[0]
@@ -121,5 +92,5 @@ def register_urls(folder: Path, addresses: Sequence[tuple[str, str]]) -> int:
     return len(new)
 
 
-def _lines(texts: Iterable[str]) -> bytes:
-    return "".join(f"{text}\n" for text in texts).encode()
+def _lines(texts: Iterable[str]) -> str:
+    return "".join(f"{text}\n" for text in texts)

@@ -13,8 +13,8 @@ from curation.deposit.metadata import DEFINED_TYPE, Description
 from curation.deposit.models import Article, LightArticle, RemoteFile, UnexpectedAnswer, read
 from curation.deposit.problems import NotThere, Refused
 from curation.errors import ServiceUnavailable, UsageError
+from curation.release.texts import doi_of_all_versions
 
-_VERSION_OF_DOI = re.compile(r"\.v([0-9]+)$")
 _OTHER_AUTHOR = re.compile(r"imilar user_id:? *([0-9]+)")
 
 
@@ -214,17 +214,12 @@ def reserve_doi(client: FigShare, article: Article) -> str:
         )
     if not doi:
         raise UnexpectedAnswer(f"{client.service}: article {article.id} has no DOI though one was reserved")
-    return concept_doi(doi)
-
-
-def concept_doi(doi: str) -> str:
-    """A DOI without its version."""
-    return _VERSION_OF_DOI.sub("", doi)
+    return doi_of_all_versions(doi)
 
 
 def version_doi(doi: str, number: int) -> str:
     """The DOI of a version: FigShare's concept DOI and ``.vN``."""
-    return f"{concept_doi(doi)}.v{number}"
+    return f"{doi_of_all_versions(doi)}.v{number}"
 
 
 def public_files(client: FigShare, article: int, number: int) -> list[RemoteFile]:
@@ -274,6 +269,9 @@ def publish(
         Refused: FigShare says what is missing.
         ServiceUnavailable: asked for, and not public yet.
     """
+    if entry.publishing is not None and _another_came(client, article.id, entry.publishing, same):
+        # Nothing came of what was asked for then.
+        entry.publishing = None
     entry.publishing = entry.publishing or Before(article.version or 0, article.published_date)
     before = entry.publishing
     journal.save(entry)
@@ -298,6 +296,18 @@ def publish(
     entry.published, entry.publishing = published, None
     journal.save(entry)
     return published
+
+
+def _another_came(
+    client: FigShare, article: int, before: Before, same: Callable[[list[RemoteFile]], bool]
+) -> bool:
+    """Whether what became public since then has other files: it was not the publication that was asked for."""
+    path = f"/articles/{article}"
+    try:
+        number = read(Article, client.get(path), path).version or 0
+        return number > before.version and not same(public_files(client, article, number))
+    except NotThere:
+        return False
 
 
 def _await_public(client: FigShare, article: int, same: Callable[[list[RemoteFile]], bool]) -> Publication:

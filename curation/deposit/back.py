@@ -11,21 +11,19 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from curation.deposit import annex
-from curation.deposit.articles import concept_doi
-from curation.deposit.files import Release, is_version, told_md5
+from curation.deposit.files import Release, told_md5
 from curation.deposit.journal import Publication
-from curation.deposit.metadata import CITATION
 from curation.deposit.models import RemoteFile, UnexpectedAnswer
 from curation.publish import SnapshotDataset
 from curation.publish.commands import git
 from curation.release import Version, describe_deposit
+from curation.release.changes import TITLE, dois
+from curation.release.describe import CHANGES, CHECKSUMS, CITATION, SNAPSHOT
+from curation.release.texts import article_and_version, doi_of_all_versions
 from curation.store.files import write_atomically
 
-CHANGES, SNAPSHOT, CHECKSUMS = "CHANGES.md", "snapshot.json", "SHA256SUMS"
 NOTES = "refs/notes/commits"
-_HEADING = re.compile(r"##\s+(.*?)\s*")
 _RESOLVER = "https://doi.org/"
-_DOI_LINE = re.compile(r"DOI: https://doi\.org/(\S*?figshare\.([0-9]+)\.v([0-9]+))\s*")
 
 
 @dataclass(frozen=True)
@@ -59,22 +57,23 @@ def bring_back(
         UsageError: the branch knows nothing of this version, or has another DOI of it.
     """
     dataset.prepare()
-    urls = annex.register_urls(dataset.path, _addresses(release, files))
-    _note(release, published)
+    addresses = _addresses(release, files)
+    with dataset.exclusive() as descriptor:
+        urls = annex.register_urls(dataset.path, addresses, keep=[descriptor])
+        _note(release, published, descriptor)
     commit, left = _commit_doi(dataset, release, published)
     return BroughtBack(commit, urls, left)
 
 
-def publications(release: Release) -> dict[str, Publication]:
-    """Versions that the dataset's last commit says to be public; for clones without the journals."""
-    found: dict[str, Publication] = {}
-    version = ""
-    for line in (_last(release, CHANGES) or b"").decode().splitlines():
-        if heading := _HEADING.fullmatch(line):
-            version = heading[1]
-        elif (doi := _DOI_LINE.fullmatch(line)) and is_version(version):
-            found.setdefault(version, Publication(int(doi[2]), int(doi[3]), doi[1]))
-    return found
+def publications(dataset: SnapshotDataset) -> dict[Version, Publication]:
+    """Versions that the dataset's last commit says to be public; for clones without the journals.
+
+    Raises:
+        UsageError: ``CHANGES.md`` is not what releases write.
+    """
+    told = dois((dataset.published(CHANGES) or TITLE.encode()).decode())
+    numbers = {version: article_and_version(doi) for version, doi in told.items()}
+    return {version: Publication(*of, told[version]) for version, of in numbers.items() if of is not None}
 
 
 def _addresses(release: Release, files: Sequence[RemoteFile]) -> list[tuple[str, str]]:
@@ -99,22 +98,22 @@ def _addresses(release: Release, files: Sequence[RemoteFile]) -> list[tuple[str,
     return found
 
 
-def _note(release: Release, published: Publication) -> None:
-    """Note the DOI on the tag's commit, once, below what others noted."""
-    line = f"FigShare: {_RESOLVER}{published.doi} (all versions: {_RESOLVER}{concept_doi(published.doi)})"
+def _note(release: Release, published: Publication, descriptor: int) -> None:
+    """Note the DOI on the tag's commit, once, below what others noted; git keeps the descriptor."""
+    line = f"FigShare: {_RESOLVER}{published.doi} (all versions: {_RESOLVER}{doi_of_all_versions(published.doi)})"
     show = ("show", "-s", "--format=%N", f"--notes={NOTES}", release.commit)
     if line in git(release.folder, *show).splitlines():
         return
-    git(release.folder, "notes", f"--ref={NOTES}", "append", "-m", line, release.commit)
+    git(release.folder, "notes", f"--ref={NOTES}", "append", "-m", line, release.commit, keep=[descriptor])
 
 
 def _commit_doi(
     dataset: SnapshotDataset, release: Release, published: Publication
 ) -> tuple[str | None, tuple[str, ...]]:
     """One commit with the DOI in the files that speak of this version."""
-    found = {name: _last(release, name) for name in (CHANGES, CITATION, SNAPSHOT, CHECKSUMS)}
+    found = {name: dataset.published(name) for name in (CHANGES, CITATION, SNAPSHOT, CHECKSUMS)}
     texts = {name: text for name, text in found.items() if text is not None}
-    changed = describe_deposit(texts, Version.parse(release.version), published.doi)
+    changed = describe_deposit(texts, release.version, published.doi)
     # They speak of a newer release.
     left = [n for n in (CITATION, SNAPSHOT) if published.doi.encode() not in changed.get(n, texts[n])]
     if not changed:
@@ -123,10 +122,3 @@ def _commit_doi(
     for name, text in changed.items():
         write_atomically(dataset.staging / name, text)
     return dataset.commit([*changed], message, None), tuple(left)
-
-
-def _last(release: Release, path: str) -> bytes | None:
-    """The bytes of a file that git holds in the last commit."""
-    if not git(release.folder, "ls-tree", "HEAD", "--", path):
-        return None
-    return annex.ask(release.folder, ["git", "cat-file", "blob", f"HEAD:{path}"])

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from curation.deposit.articles import (
     Fields,
-    concept_doi,
     get_article,
     list_files,
     make_article,
@@ -21,7 +20,7 @@ from curation.deposit.articles import (
 )
 from curation.deposit.back import bring_back, publications
 from curation.deposit.client import TOKEN_VARIABLE, FigShare
-from curation.deposit.files import LocalFile, Release, measure, read_release, told_md5, version_key
+from curation.deposit.files import LocalFile, Release, measure, read_release, told_md5
 from curation.deposit.journal import Entry, Journal, Publication
 from curation.deposit.metadata import describe, find_authors, find_categories, find_license
 from curation.deposit.models import Account, Article, RemoteFile, read
@@ -29,6 +28,8 @@ from curation.deposit.problems import NotThere, Refused
 from curation.deposit.uploads import Plan, Uploader, plan
 from curation.errors import LawBroken, SnapshotError, UsageError
 from curation.publish import SnapshotDataset
+from curation.release import Version
+from curation.release.texts import doi_of_all_versions
 
 
 @dataclass
@@ -116,12 +117,11 @@ def deposit(client: FigShare, folder: Path, version: str, options: Options) -> D
         Refused: FigShare refuses something.
     """
     dataset = SnapshotDataset(folder)
-    if not (dataset.path / ".datalad" / "config").exists():
-        raise UsageError(f"{folder}: no snapshot dataset; `mriqc-snapshot nightly` makes one")
+    dataset.require_there()
     release = read_release(dataset.path, version)
     journal = Journal(dataset.path, client.service)
     with journal.lock():
-        entry = journal.entry(version, release.commit)
+        entry = journal.entry(release.version, release.commit)
         return _Deposit(client, dataset, release, journal, entry, options).run()
 
 
@@ -139,12 +139,12 @@ class _Deposit:
     ) -> None:
         self._client, self._dataset, self._release = client, dataset, release
         self._journal, self._entry, self._options = journal, entry, options
-        self._report = DepositReport(release.version, release.commit, missing=list(release.missing))
+        self._report = DepositReport(str(release.version), release.commit, missing=list(release.missing))
 
     def run(self) -> DepositReport:
         """All of it."""
         account = self._account()
-        known = self._entry.published or publications(self._release).get(self._release.version)
+        known = self._entry.published or self._told_public.get(self._release.version)
         if known is None:
             if self._options.confirm is not None:
                 # What comes back is committed: better refused now than after hours of uploads.
@@ -153,15 +153,17 @@ class _Deposit:
             known = self._fill(account)
         if known is not None:
             self._report.state = "notneeded"
-            return self._bring_back(known)
+            with self._dataset.lock():
+                return self._bring_back(known)
         if self._options.confirm is None or not self._options.confirm(self._report):
             return self._report
+        # One lock for both: a night that comes between them may take hours.
         with self._dataset.lock():
             self._dataset.prepare()
             article = get_article(self._client, self._report.article)
             known = publish(self._client, self._journal, self._entry, article, self._same)
-        self._report.state = "published"
-        return self._bring_back(known)
+            self._report.state = "published"
+            return self._bring_back(known)
 
     def _account(self) -> Account:
         """The account, which tells whether the token is good."""
@@ -195,16 +197,40 @@ class _Deposit:
         fields = Fields(
             description, find_authors(self._client, description.authors), license_.value, categories
         )
-        planned = plan(locals_, list_files(self._client, article.id) if article else [])
+        files = list_files(self._client, article.id) if article else []
+        if article is not None:
+            self._require_ours(article, files)
+        planned = plan(locals_, files)
         _require_room(account, locals_, planned)
         if article is None:
             say("making a new article")
             number = make_article(self._client, self._journal, self._entry, description.title)
-        elif self._entry.article != article.id:
-            self._entry.article = article.id
-            self._journal.save(self._entry)
-        self._send(number or 0, fields, planned, account)
+        else:
+            number = article.id
+            if self._entry.article != number:
+                self._entry.article = number
+                self._journal.save(self._entry)
+        self._send(number, fields, planned, account)
         return None
+
+    def _require_ours(self, article: Article, files: Sequence[RemoteFile]) -> None:
+        """Check that an article with files is one of deposits, whose files may be replaced.
+
+        Raises:
+            UsageError: nothing says that it is: its id may be mistyped, and what a draft loses is lost.
+        """
+        entries = [self._entry, *self._journal.others(self._release.version)]
+        known = {one.article for one in entries} | {one.article for one in self._told_public.values()}
+        ours = {file.name for file in self._release.files}
+        if not files or article.id in known or any(remote.name in ours for remote in files):
+            return
+        names = ", ".join(remote.name for remote in files[:3]) + (", ..." if len(files) > 3 else "")
+        raise UsageError(
+            f"{self._client.service}: article {article.id}, {article.title!r}, has {len(files)} file(s) ({names}), "
+            f"none of which has a name of {self._release.version}'s, and neither a journal nor CHANGES.md of this "
+            "dataset knows it; a deposit would remove them. Is --article or figshare_article right? If it is, "
+            "delete these files at FigShare first"
+        )
 
     def _send(self, number: int, fields: Fields, planned: Plan, account: Account) -> None:
         """Metadata, files and a DOI; everything was checked before."""
@@ -236,10 +262,10 @@ class _Deposit:
         if self._options.article_given:
             return self._options.article
         others = self._journal.others(self._release.version)
-        public = publications(self._release)
-        public |= {one.version: one.published for one in others if one.published is not None}
-        newest = max(public, key=version_key, default=None)
-        if newest is not None and version_key(newest) > version_key(self._release.version):
+        noted = {Version.parse(one.version): one.published for one in others if one.published is not None}
+        public = self._told_public | noted
+        newest = max(public, default=None)
+        if newest is not None and newest > self._release.version:
             raise UsageError(
                 f"{newest} is public as {public[newest].doi}, and {self._release.version} would come on top of it at "
                 "FigShare; say --article ID if that is meant"
@@ -266,6 +292,11 @@ class _Deposit:
         return theirs == sorted(self._checksums.items())
 
     @cached_property
+    def _told_public(self) -> dict[Version, Publication]:
+        """Versions that ``CHANGES.md`` of the branch says to be public."""
+        return publications(self._dataset)
+
+    @cached_property
     def _checksums(self) -> dict[str, str]:
         """Names of the release's files to their MD5; the content of files whose key tells it need not be here."""
         untold = [file for file in self._release.files if told_md5(file) is None]
@@ -273,16 +304,15 @@ class _Deposit:
         return told | {one.name: one.md5 for one in measure(self._release, untold)}
 
     def _bring_back(self, published: Publication) -> DepositReport:
-        """Check what is public, and write it down in the dataset."""
+        """Check what is public, and write it down in the dataset, which is locked by the caller."""
         files = self._public(published)
         self._entry.article, self._entry.published = published.article, published
         self._entry.publishing = None
         self._journal.save(self._entry)
-        with self._dataset.lock():
-            back = bring_back(self._dataset, self._release, published, files)
+        back = bring_back(self._dataset, self._release, published, files)
         report = self._report
         report.article, report.doi = published.article, published.doi
-        report.concept_doi = concept_doi(published.doi)
+        report.concept_doi = doi_of_all_versions(published.doi)
         report.url = f"https://doi.org/{published.doi}"
         report.files, report.bytes = len(files), sum(one.size for one in files)
         report.brought_back, report.urls, report.left = back.commit, back.urls, list(back.left)

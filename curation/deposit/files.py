@@ -6,8 +6,7 @@ import fnmatch
 import hashlib
 import json
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -18,7 +17,9 @@ from typing import IO
 from curation.deposit import annex
 from curation.errors import DatasetError, LawBroken, UsageError
 from curation.index.keys import LARGEST_POINTER, Key, content_of_file, content_of_link, key_of_file
-from curation.publish.commands import git
+from curation.publish.commands import git, git_bytes
+from curation.release import Version
+from curation.release.checksums import read_sha256sums
 
 TABLES = (
     "csv/bold.csv", "csv/T1w.csv", "csv/T2w.csv", "csv/rating.csv",
@@ -31,7 +32,6 @@ DEPOSITED = (
 )  # fmt: skip
 """What is deposited of a release that has it; ``*`` is no folder."""
 
-_VERSION = re.compile(r"[0-9]{4}\.[0-9]{2}\.[0-9]{2}(\.[0-9]+)?")
 _LINK, _FILES = "120000", ("100644", "100755")
 _BLOCK = 1 << 20
 # A release adds its version to the others after the night wrote their digests; SHA256SUMS has those.
@@ -70,7 +70,7 @@ class Release:
     """
 
     folder: Path
-    version: str
+    version: Version
     commit: str
     files: tuple[ReleasedFile, ...]
     missing: tuple[str, ...]
@@ -111,28 +111,17 @@ def git_text(folder: Path, file: ReleasedFile) -> bytes:
     """The bytes of a file that git holds."""
     if file.text is not None:
         return file.text
-    return annex.ask(folder, ["git", "cat-file", "blob", file.object])
-
-
-def is_version(text: str) -> bool:
-    """Whether a text is a calendar version such as ``2026.11.23.1``."""
-    return _VERSION.fullmatch(text) is not None
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """Orders versions."""
-    return tuple(int(number) for number in version.split("."))
+    return git_bytes(folder, "cat-file", "blob", file.object)
 
 
 def read_release(folder: Path, version: str) -> Release:
     """What the annotated tag ``version`` has.
 
     Raises:
-        UsageError: there is no such release.
+        UsageError: it is no version, or there is no such release.
         DatasetError: two of its files would have one name, or git failed.
     """
-    if not is_version(version):
-        raise UsageError(f"{version!r} is no version; expected one such as 2026.11.23 or 2026.11.23.1")
+    parsed = Version.parse(version)
     kind, _, commit = git(
         folder, "for-each-ref", "--format=%(objecttype) %(*objecttype):%(*objectname)", f"refs/tags/{version}"
     ).partition(":")
@@ -150,7 +139,7 @@ def read_release(folder: Path, version: str) -> Release:
                 "no folders here; rename one of them in the next release"
             )
     paths = {file.path for file in found}
-    return Release(folder, version, commit.strip(), tuple(found), tuple(t for t in TABLES if t not in paths))
+    return Release(folder, parsed, commit.strip(), tuple(found), tuple(t for t in TABLES if t not in paths))
 
 
 def _entries(folder: Path, commit: str) -> list[ReleasedFile]:
@@ -209,7 +198,7 @@ def measure(release: Release, files: Sequence[ReleasedFile] | None = None) -> li
     Raises:
         DatasetError: content is not here.
         LawBroken: content is not what the key, ``SHA256SUMS`` or ``snapshot.json`` say.
-        UsageError: a file is empty.
+        UsageError: a file is empty, or ``SHA256SUMS`` cannot be read.
     """
     files = release.files if files is None else files
     keys = [str(file.key) for file in files if file.key is not None]
@@ -231,11 +220,8 @@ def measure(release: Release, files: Sequence[ReleasedFile] | None = None) -> li
 
 
 def _measured(release: Release, file: ReleasedFile, content: Path | None) -> LocalFile:
-    if file.text is not None:
-        return LocalFile(file, *_digests(BytesIO(file.text)))
     if content is None:
-        with annex.blob(release.folder, file.object) as stream:
-            return LocalFile(file, *_digests(stream))
+        return LocalFile(file, *_digests(BytesIO(git_text(release.folder, file))))
     with content.open("rb") as stream:
         changed = os.fstat(stream.fileno()).st_mtime_ns
         size, md5, sha256 = _digests(stream)
@@ -261,11 +247,12 @@ def _digests(stream: IO[bytes]) -> tuple[int, str, str]:
 def _compare(release: Release, measured: Sequence[LocalFile]) -> None:
     """Compare with ``SHA256SUMS`` and ``snapshot.json``, which must be of this version."""
     snapshot = _snapshot(release)
-    if (told := snapshot.get("version", release.version)) != release.version:
+    if (told := snapshot.get("version", str(release.version))) != str(release.version):
         raise LawBroken(f"{release.folder}: snapshot.json of the tag {release.version} is of version {told}")
     files = snapshot.get("files", {})
     night = {path: said["sha256"] for path, said in files.items() if path.startswith(_OF_THE_NIGHT)}
-    for source, sums in (("SHA256SUMS", _sums(release)), ("snapshot.json", night)):
+    listed = read_sha256sums(release.text("SHA256SUMS") or b"")
+    for source, sums in (("SHA256SUMS", listed), ("snapshot.json", night)):
         for one in measured:
             if (said := sums.get(one.file.path, one.sha256)) != one.sha256:
                 raise LawBroken(
@@ -281,16 +268,6 @@ def _snapshot(release: Release) -> dict:
         raise DatasetError(
             f"{release.folder}: snapshot.json of {release.version} is no JSON: {error}"
         ) from None
-
-
-def _sums(release: Release) -> Mapping[str, str]:
-    text = (release.text("SHA256SUMS") or b"").decode()
-    sums = {}
-    for line in text.splitlines():
-        digest, _, path = line.partition(" ")
-        # sha256sum marks binary files with an asterisk: "DIGEST *PATH".
-        sums[path.removeprefix(" ").removeprefix("*").removeprefix("./")] = digest.lower()
-    return sums
 
 
 class Content:

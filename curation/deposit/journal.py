@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import msgspec
 from filelock import FileLock, Timeout
 
-from curation.deposit.files import version_key
 from curation.errors import DatasetError, LockedError
+from curation.release import Version
 from curation.store.files import to_json, write_atomically
 
 
@@ -95,18 +95,18 @@ class Journal:
                 f"{self.folder}: another deposit of this dataset runs; wait until it ends"
             ) from error
 
-    def path(self, version: str) -> Path:
+    def path(self, version: Version) -> Path:
         """Where the journal of a version is."""
         return self.folder / f"{version}.json"
 
-    def entry(self, version: str, commit: str) -> Entry:
+    def entry(self, version: Version, commit: str) -> Entry:
         """The journal of a version; a new one if there is none.
 
         Raises:
             DatasetError: it is of a tag that pointed elsewhere then.
         """
         if not self.path(version).exists():
-            return Entry(self._service, version, commit)
+            return Entry(self._service, str(version), commit)
         found = self._read(self.path(version))
         if found.commit != commit:
             raise DatasetError(
@@ -117,12 +117,12 @@ class Journal:
 
     def save(self, entry: Entry) -> None:
         """Write a journal, on disk when this returns."""
-        write_atomically(self.path(entry.version), to_json(asdict(entry)))
+        write_atomically(self.path(Version.parse(entry.version)), to_json(asdict(entry)))
 
-    def others(self, version: str) -> list[Entry]:
+    def others(self, version: Version) -> list[Entry]:
         """The journals of other versions, newest version first."""
-        found = [self._read(path) for path in self.folder.glob("[0-9]*.json") if path.stem != version]
-        return sorted(found, key=lambda entry: version_key(entry.version), reverse=True)
+        found = [self._read(path) for path in self.folder.glob("[0-9]*.json") if path.stem != str(version)]
+        return sorted(found, key=lambda entry: Version.parse(entry.version), reverse=True)
 
     def _read(self, path: Path) -> Entry:
         try:

@@ -9,18 +9,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from curation.deposit.client import FigShare
 from curation.deposit.files import Release
 from curation.deposit.models import Author, Category, License, read
 from curation.errors import UsageError
+from curation.release.citation import NAME as CITATION
+from curation.release.citation import Citation, Creator, read_citation, required_for_deposit
 
-CITATION = "CITATION.cff"
 DEFINED_TYPE = "dataset"
 LICENSE = "CC0"
-# Limits of ArticleCreate in FigShare's OpenAPI description.
-_TITLE, _DESCRIPTION = range(3, 1001), 20_000
+# Characters, ArticleCreate in FigShare's OpenAPI description: https://docs.figshare.com.
+_DESCRIPTION = 20_000
+_NEXT = "Put it right in the dataset and make a new release"
 _ORCID = re.compile(r"[0-9]{4}-[0-9]{4}-[0-9]{4}-[0-9]{3}[0-9X]")
 
 
@@ -49,90 +49,58 @@ def describe(release: Release) -> Description:
     Raises:
         UsageError: it is not there, cannot be read, or lacks what a publication needs; all of it is named.
     """
-    citation = parse_citation(release.text(CITATION), f"{CITATION} of {release.version}")
-    told = str(citation.get("version", release.version))
-    if told != release.version:
-        raise UsageError(
-            f"{CITATION} of the tag {release.version} is of version {told}; make the release again"
-        )
-    license_id = str(citation.get("license", LICENSE))
-    description = Description(
-        str(citation.get("title") or "").strip(),
-        _paragraphs(str(citation.get("abstract") or ""), release.version),
-        tuple(_author(one) for one in citation.get("authors") or ()),
-        tuple(str(word) for word in citation.get("keywords") or ()),
-        tuple(_references(citation)),
-    )
-    problems = [
-        f"its title has {len(description.title)} characters, FigShare takes 3 to 1000"
-        if len(description.title) not in _TITLE
-        else "",
-        "" if citation.get("abstract") else "it has no abstract, which becomes the description",
-        f"its abstract makes a description of {len(description.description)} characters, FigShare takes 20000"
-        if len(description.description) > _DESCRIPTION
-        else "",
-        ""
-        if description.authors and all(description.authors)
-        else "it has no authors, or one without a name",
-        "" if description.keywords else "it has no keywords",
-        "" if license_id.startswith(LICENSE) else f"its license is {license_id}, the tables are {LICENSE}",
-    ]
-    if found := [problem for problem in problems if problem]:
-        raise UsageError(
-            f"{CITATION} of {release.version}: {'; '.join(found)}. Put it right in the dataset and make a new release"
-        )
-    return description
-
-
-def parse_citation(text: bytes | None, where: str) -> dict[str, Any]:
-    """The fields of a citation file.
-
-    Raises:
-        UsageError: it is not there or no mapping.
-    """
+    where = f"{CITATION} of {release.version}"
+    text = release.text(CITATION)
     if text is None:
         raise UsageError(f"{where}: not there; a deposit's metadata come from it")
     try:
-        # BaseLoader: versions and dates stay the texts that they are.
-        citation = yaml.load(text.decode(), Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UsageError(f"{where}: cannot be read as YAML: {reason}") from None
-    if not isinstance(citation, dict):
-        raise UsageError(f"{where}: no citation file; expected `cff-version: 1.2.0` and more")
-    return citation
+        citation = read_citation(text.decode())
+    except (UnicodeDecodeError, UsageError) as error:
+        raise UsageError(f"{where}: {error}; {_NEXT}") from error
+    if citation.version not in (None, str(release.version)):
+        raise UsageError(
+            f"{CITATION} of the tag {release.version} is of version {citation.version}; make the release again"
+        )
+    description = Description(
+        citation.title,
+        _html([*citation.paragraphs, f"Version {release.version}."]),
+        tuple(_author(creator) for creator in citation.creators),
+        citation.keywords,
+        tuple(_addresses(citation)),
+    )
+    problems = required_for_deposit(citation)
+    if (length := len(description.description)) > _DESCRIPTION:
+        problems.append(
+            f"its abstract makes a description of {length} characters, FigShare takes {_DESCRIPTION}"
+        )
+    if problems:
+        raise UsageError(f"{where}: {'; '.join(problems)}. {_NEXT}")
+    return description
 
 
-def _paragraphs(abstract: str, version: str) -> str:
-    """HTML: FigShare shows no plain line ends."""
-    paragraphs = [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", abstract)]
-    paragraphs.append(f"Version {version}.")
-    return "".join(f"<p>{html.escape(text, quote=False)}</p>" for text in paragraphs if text)
+def _html(paragraphs: Iterable[str]) -> str:
+    """FigShare shows no plain line ends."""
+    return "".join(f"<p>{html.escape(text, quote=False)}</p>" for text in paragraphs)
 
 
-def _author(citation: Any) -> dict[str, str]:
-    """A person or an entity; e-mail addresses stay where they are. Empty without a name."""
-    one = citation if isinstance(citation, dict) else {}
-    first = str(one.get("given-names") or "")
-    last = " ".join(str(one[k]) for k in ("name-particle", "family-names", "name-suffix") if one.get(k))
-    name = " ".join(filter(None, [first, last])) or str(one.get("name") or one.get("alias") or "")
-    if not name:
-        return {}
-    found = _ORCID.search(str(one.get("orcid") or ""))
-    author = {"name": name, "first_name": first, "last_name": last, "orcid_id": found[0] if found else ""}
+def _author(creator: Creator) -> dict[str, str]:
+    """A person or an entity."""
+    found = _ORCID.search(creator.orcid or "")
+    author = {
+        "name": creator.name,
+        "first_name": creator.given,
+        "last_name": creator.family if creator.is_person else "",
+        "orcid_id": found[0] if found else "",
+    }
     return {field: value for field, value in author.items() if value}
 
 
-def _references(citation: dict[str, Any]) -> Iterable[str]:
-    """Addresses of the preferred citation and the references, each once."""
-    cited = [citation.get("preferred-citation"), *(citation.get("references") or ())]
-    addresses = []
-    for one in cited:
-        if isinstance(one, dict) and one.get("doi"):
-            addresses.append(f"https://doi.org/{str(one['doi']).removeprefix('https://doi.org/')}")
-        elif isinstance(one, dict) and str(one.get("url") or "").startswith(("http://", "https://")):
-            addresses.append(str(one["url"]))
-    return dict.fromkeys(addresses)
+def _addresses(citation: Citation) -> Iterable[str]:
+    """Of the preferred citation and the references, each once."""
+    cited = [citation.preferred, *citation.references]
+    return dict.fromkeys(
+        one.where for one in cited if one is not None and one.where.startswith(("http://", "https://"))
+    )
 
 
 def find_license(client: FigShare) -> License:

@@ -88,6 +88,19 @@ def with_doi(text: str, version: Version, doi: str) -> str:
     return f"{text[: section.begin]}{heading}{newline * 2}DOI: {url}{newline * 2}{body}{text[section.end :]}"
 
 
+def dois(text: str) -> dict[Version, str]:
+    """The DOIs of the versions whose deposits are public, without what resolves them.
+
+    Raises:
+        UsageError: the text has no title, or something else in the place of a DOI.
+    """
+    found: dict[Version, str] = {}
+    for section in _sections(text):
+        if match := _doi_of(text[section.body : section.end].strip()):
+            found.setdefault(section.version, bare_doi(match[1]))
+    return found
+
+
 def entry_of(text: str, version: Version) -> str:
     """What the text says of a version, without its heading and DOI.
 
@@ -100,9 +113,13 @@ def entry_of(text: str, version: Version) -> str:
 
 def _without_doi(body: str) -> str:
     body = body.strip()
-    # The line of a DOI may be the last of an entry that says nothing else.
-    found = _DOI.match(f"{body}\n")
+    found = _doi_of(body)
     return body[found.end() :].strip() if found else body
+
+
+def _doi_of(body: str) -> re.Match[str] | None:
+    # The line of a DOI may be the last of an entry that says nothing else.
+    return _DOI.match(f"{body}\n")
 
 
 def _entry(day: date, words: str | None, lines: Sequence[str]) -> str:

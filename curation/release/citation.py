@@ -7,6 +7,7 @@ https://github.com/citation-file-format/citation-file-format/blob/1.2.0/schema-g
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -22,6 +23,8 @@ from curation.release.version import Version
 NAME = "CITATION.cff"
 CFF_VERSION = "1.2.0"
 _DATA_LICENSE = "CC0-1.0"
+# Characters of a title, ArticleCreate in FigShare's OpenAPI description: https://docs.figshare.com.
+_DEPOSITED_TITLE = range(3, 1001)
 # https://github.com/citation-file-format/citation-file-format/blob/1.2.0/schema-guide.md#valid-keys
 _KEYS = {
     "abstract", "authors", "cff-version", "commit", "contact", "date-released", "doi", "identifiers", "keywords",
@@ -83,19 +86,20 @@ class Citation:
 
     Attributes:
         title: of the dataset.
-        abstract: empty if it has none.
+        paragraphs: of the abstract, each without line ends; none if it has no abstract.
         creators: in order.
-        license: an SPDX identifier.
+        license: SPDX identifiers, with ``OR`` between those of which one may be chosen.
         keywords: in order.
         version: as text; ``None`` where it has none.
         released: the day of that version, ISO 8601.
         doi: without what resolves it.
         url: of the dataset's page or repository.
         references: in order.
+        preferred: what is to be cited instead of the dataset; ``None`` without.
     """
 
     title: str
-    abstract: str
+    paragraphs: tuple[str, ...]
     creators: tuple[Creator, ...]
     license: str
     keywords: tuple[str, ...]
@@ -104,6 +108,12 @@ class Citation:
     doi: str | None
     url: str | None
     references: tuple[Reference, ...]
+    preferred: Reference | None = None
+
+    @property
+    def abstract(self) -> str:
+        """All of it in one paragraph; empty if it has none."""
+        return " ".join(self.paragraphs)
 
 
 def first_citation(version: Version, day: date) -> str:
@@ -159,7 +169,7 @@ def read_citation(text: str) -> Citation:
     _check(content, {key.value: key.start_mark.line + 1 for key, _ in node.value})
     return Citation(
         title=content["title"].strip(),
-        abstract=" ".join(content.get("abstract", "").split()),
+        paragraphs=_paragraphs(content.get("abstract", "")),
         creators=tuple(creator for creator in map(_creator, content["authors"]) if creator),
         license=" OR ".join(_licenses(content)),
         keywords=tuple(content.get("keywords", [])),
@@ -168,7 +178,27 @@ def read_citation(text: str) -> Citation:
         doi=bare_doi(content["doi"]) if "doi" in content else None,
         url=content.get("url") or content.get("repository"),
         references=tuple(_reference(one) for one in content.get("references", [])),
+        preferred=_reference(content["preferred-citation"]) if "preferred-citation" in content else None,
     )
+
+
+def required_for_deposit(citation: Citation) -> list[str]:
+    """What a publication at FigShare would lack, in words; a release cannot be changed once it has its tag.
+
+    Args:
+        citation: of the dataset.
+    """
+    length = len(citation.title)
+    lacks = {
+        f"its title has {length} characters, FigShare takes 3 to 1000": length not in _DEPOSITED_TITLE,
+        "it has no abstract, which becomes the description": not citation.paragraphs,
+        "it has no authors, or one without a name": not citation.creators
+        or any(not creator.name for creator in citation.creators),
+        "it has no keywords": not any(word.strip() for word in citation.keywords),
+        f"its license is {citation.license or 'missing'}, the tables are {_DATA_LICENSE}": _DATA_LICENSE
+        not in citation.license.split(" OR "),
+    }
+    return [said for said, lacking in lacks.items() if lacking]
 
 
 def _check(content: Mapping[str, Any], lines: Mapping[str, int]) -> None:
@@ -201,10 +231,20 @@ def _check(content: Mapping[str, Any], lines: Mapping[str, int]) -> None:
     for number, author in enumerate(authors, start=1):
         if _creator(author) is None:
             raise refuse("authors", f"family-names, given-names or name (as texts) of author {number}")
-    for key, works in {"doi": [content], "references": references}.items():
+    preferred = content.get("preferred-citation", {})
+    if not isinstance(preferred, dict):
+        raise refuse("preferred-citation", "a reference")
+    for key, works in {
+        "doi": [content], "references": references, "preferred-citation": [preferred],
+    }.items():  # fmt: skip
         for work in works:
             if "doi" in work and not is_doi(str(work["doi"])):
                 raise refuse(key, f"a DOI in place of {str(work['doi'])!r}")
+
+
+def _paragraphs(text: str) -> tuple[str, ...]:
+    found = (" ".join(paragraph.split()) for paragraph in re.split(r"\n[^\S\n]*\n", text))
+    return tuple(paragraph for paragraph in found if paragraph)
 
 
 def _licenses(content: Mapping[str, Any]) -> Any:

@@ -11,7 +11,7 @@ _DOI = re.compile(
     r"(?:https?://(?:dx\.)?doi\.org/|doi:\s*)?(10\.[0-9]{4,9}(?:\.[0-9]+)*/[^\s\"<>\\]+)", re.IGNORECASE
 )
 # https://info.figshare.com: a DOI of an article, and of one version of it.
-_FIGSHARE_VERSION = re.compile(r"(10\.[0-9]+/[a-z0-9]+\.figshare\.[0-9]+)\.v[0-9]+", re.IGNORECASE)
+_FIGSHARE_VERSION = re.compile(r"(10\.[0-9]+/\S*figshare\.([0-9]+))\.v([0-9]+)", re.IGNORECASE)
 
 
 def newline_of(text: str) -> str:
@@ -41,3 +41,9 @@ def doi_of_all_versions(doi: str) -> str:
     """The DOI of a FigShare article of the DOI of one of its versions; other DOIs are as they are."""
     match = _FIGSHARE_VERSION.fullmatch(doi)
     return match[1] if match else doi
+
+
+def article_and_version(doi: str) -> tuple[int, int] | None:
+    """The numbers of a FigShare article and of its version in the DOI of that version; ``None`` of other DOIs."""
+    match = _FIGSHARE_VERSION.fullmatch(doi)
+    return (int(match[2]), int(match[3])) if match else None

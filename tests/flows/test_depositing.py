@@ -7,7 +7,6 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,26 +18,6 @@ from tests.support.deposited import assert_deposited, only_article
 from tests.support.depositing import VERSION
 from tests.support.figshare import FigShareServer
 from tests.support.figshare_http import TOKEN
-from tests.support.released import copied, laid_out, release
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    dataset = laid_out(tmp_path_factory.mktemp("released") / "dataset")
-    release(dataset, VERSION)
-    return dataset
-
-
-@pytest.fixture
-def dataset(released: Path, tmp_path: Path) -> Path:
-    return copied(released, tmp_path / "dataset")
-
-
-@pytest.fixture
-def server() -> Iterator[FigShareServer]:
-    with FigShareServer() as running:
-        yield running
-        assert running.violations == []
 
 
 def environment(server: FigShareServer, **more: str) -> dict[str, str]:

@@ -57,6 +57,8 @@ def main() -> None:
         asked = json.loads(line)
         child = os.fork()
         if not child:
+            # A group of its own, which can be killed with the commands that it started.
+            os.setpgid(0, 0)
             # Nothing is sent before the parent's reader knows whom to kill.
             sys.stdin.close()
             os.read(int(asked["gate"]), 1) if "gate" in asked else None

@@ -87,9 +87,8 @@ def release(dataset: Path, version: str, files: Mapping[str, bytes | None] | Non
         "files": {name: {"sha256": sha256(text), "bytes": len(text)} for name, text in night.items()},
     }
     content = {"snapshot.json": to_json(snapshot), **content}
-    content["SHA256SUMS"] = "".join(
-        f"{sha256(text)}  {name}\n" for name, text in sorted(content.items())
-    ).encode()
+    lines = [f"{sha256(text)}  {name}\n" for name, text in sorted(content.items())]
+    content = {"SHA256SUMS": "".join(lines).encode(), **content}
     for name, text in content.items():
         target = dataset / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.depositing import VERSION
-from tests.support.figshare import FigShareServer
-from tests.support.released import copied, laid_out, release, tables
+from tests.support.released import laid_out, release, tables
+from tests.support.released_fixtures import dataset, released, server
+
+__all__ = ["dataset", "few", "released", "server"]
 
 FEW = {
     **dict.fromkeys(tables(VERSION)),
@@ -26,25 +27,6 @@ FEW = {
 
 @pytest.fixture(scope="session")
 def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    dataset = laid_out(tmp_path_factory.mktemp("few") / "dataset")
-    release(dataset, VERSION, FEW)
-    return dataset
-
-
-@pytest.fixture(scope="session")
-def released(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    dataset = laid_out(tmp_path_factory.mktemp("released") / "dataset")
-    release(dataset, VERSION)
-    return dataset
-
-
-@pytest.fixture
-def dataset(released: Path, tmp_path: Path) -> Path:
-    return copied(released, tmp_path / "dataset")
-
-
-@pytest.fixture
-def server() -> Iterator[FigShareServer]:
-    with FigShareServer() as running:
-        yield running
-        assert running.violations == []
+    found = laid_out(tmp_path_factory.mktemp("few") / "dataset")
+    release(found, VERSION, FEW)
+    return found

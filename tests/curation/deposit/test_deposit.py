@@ -21,11 +21,12 @@ from curation.errors import (
 )
 from curation.publish import SnapshotDataset
 from curation.publish.commands import datalad, git, run
+from curation.release.citation import read_citation, required_for_deposit
 from tests.support.deposited import assert_deposited, assert_nothing_sent_twice, only_article
 from tests.support.depositing import VERSION, run_deposit
 from tests.support.figshare import FigShareServer
 from tests.support.figshare_account import OWNER
-from tests.support.released import ORCID, md5, release, released_content, snapshot, tables
+from tests.support.released import CITATION, ORCID, md5, release, released_content, snapshot, tables
 
 NEXT = "2026.12.01"
 
@@ -58,6 +59,15 @@ def test_metadata_come_from_the_citation_of_the_tag(server: FigShareServer, data
     assert (fields["categories"], fields["defined_type"]) == ([101, 201], "dataset")
     assert fields["references"] == ["https://doi.org/10.1038/s41597-019-0035-4"]
     assert "somebody@example.org" not in str(fields)
+
+
+def test_what_a_release_takes_a_deposit_takes(server: FigShareServer, dataset: Path) -> None:
+    text = CITATION.format(version=NEXT).replace("license: CC0-1.0", "license: [CC0-1.0]")
+    text = text.replace("doi: 10.1038/", "doi: doi:10.1038/")
+    assert required_for_deposit(read_citation(text)) == []
+    release(dataset, NEXT, {"CITATION.cff": text.encode()})
+    run_deposit(server.url, dataset, NEXT)
+    assert only_article(server).fields["references"] == ["https://doi.org/10.1038/s41597-019-0035-4"]
 
 
 def test_a_second_run_uploads_nothing(server: FigShareServer, dataset: Path) -> None:
@@ -211,6 +221,20 @@ def test_a_review_is_not_a_publication(server: FigShareServer, dataset: Path) ->
     assert_deposited(server, dataset, versions=1)
 
 
+def test_a_publication_that_never_came_is_asked_for_again(server: FigShareServer, dataset: Path) -> None:
+    """Another version went into the article since; that it is public says nothing of the first one."""
+    server.fault = lambda _number, _method, path: "500-before" if path.endswith("/publish") else None
+    with pytest.raises(ServiceUnavailable):
+        run_deposit(server.url, dataset, publish=True)
+    server.fault = None
+    release(dataset, NEXT)
+    assert run_deposit(server.url, dataset, NEXT, publish=True).doi.endswith(".v1")
+    article = only_article(server)
+    report = run_deposit(server.url, dataset, article=article.id, publish=True, check_seconds=1.0)
+    assert (report.state, article.published) == ("published", 2) and report.doi.endswith(".v2")
+    assert_deposited(server, dataset, VERSION, versions=2)
+
+
 def test_strangers_among_the_files_are_removed(server: FigShareServer, dataset: Path) -> None:
     number = server.account.create({"title": "made by hand", "categories": [102]}).id
     for name, size, checksum in (
@@ -223,6 +247,27 @@ def test_strangers_among_the_files_are_removed(server: FigShareServer, dataset: 
     assert sorted(report.removed) == ["README.md", "T1w.csv", "stranger.pdf"]
     assert only_article(server).fields["categories"] == [102]
     assert_deposited(server, dataset, versions=0)
+
+
+def test_an_article_of_something_else_is_left_alone(server: FigShareServer, dataset: Path) -> None:
+    article = server.account.create({"title": "a thesis", "categories": [102]})
+    for name in ("thesis.pdf", "data.zip"):
+        file = server.account.announce(article.id, {"name": name, "size": 5, "md5": "0" * 32})
+        server.account.received[file.name, file.id] = 0
+    before = dict(article.fields), sorted(article.files)
+    for _ in range(2):
+        said = rf"article {article.id}, 'a thesis', has 2 file\(s\) \(thesis.pdf, data.zip\), none of which"
+        with pytest.raises(UsageError, match=said):
+            run_deposit(server.url, dataset, article=article.id)
+    assert (article.fields, sorted(article.files)) == before
+    assert {method for method, path in server.requests if not path.endswith("/search")} == {"GET"}
+    # One that deposits went into may have become any.
+    article.files.clear()
+    assert run_deposit(server.url, dataset, article=article.id).uploaded
+    article.files = {number: file for number, file in article.files.items() if file.name == "T1w.csv"}
+    for file in article.files.values():
+        file.name = "renamed.csv"
+    assert run_deposit(server.url, dataset, article=article.id).removed == ["renamed.csv"]
 
 
 def test_several_files_with_one_name_become_one(server: FigShareServer, dataset: Path) -> None:
@@ -296,6 +341,22 @@ def test_one_deposit_at_a_time(server: FigShareServer, dataset: Path) -> None:
             run_deposit(server.url, dataset, publish=True)
         assert sent(server, "POST .*/files") == 0
         run_deposit(server.url, dataset)
+
+
+def test_no_night_comes_between_publication_and_what_it_brings_back(dataset: Path) -> None:
+    free: list[bool] = []
+
+    def hook(_number: int, method: str, path: str, _moment: str) -> None:
+        if path.endswith("/publish") or free:
+            try:
+                with SnapshotDataset(dataset).lock():
+                    free.append(True)
+            except LockedError:
+                free.append(False)
+
+    with FigShareServer(hook=hook) as server:
+        run_deposit(server.url, dataset, publish=True)
+    assert len(free) > 4 and not any(free)
 
 
 def test_a_dirty_dataset_is_refused_before_publication(server: FigShareServer, dataset: Path) -> None:

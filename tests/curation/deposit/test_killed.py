@@ -9,13 +9,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from curation.errors import LockedError
+from curation.publish import SnapshotDataset
 from curation.publish.commands import git, run
 from tests.conftest import REPOSITORY
 from tests.curation.deposit.conftest import FEW
@@ -58,6 +61,11 @@ class Clients:
             return False
         os.kill(self.child, signal.SIGKILL)
         return True
+
+    def kill_group(self) -> None:
+        """Kill the client with the commands that it started."""
+        assert self.child is not None
+        os.killpg(self.child, signal.SIGKILL)
 
     def close(self) -> str:
         return self._nursery.communicate(timeout=30)[1]
@@ -134,6 +142,71 @@ def test_killed_while_the_doi_comes_back(few: Path, tmp_path: Path, clients: Cli
         time.sleep(1)
         assert run_deposit(server.url, dataset, publish=True).state == "notneeded"
         assert_deposited(server, dataset, versions=1)
+    assert_brought_back(dataset, only_article(server).id, versions=1)
+
+
+@pytest.fixture
+def held(few: Path, tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """A dataset in which git stops while it has the lock of a ref whose name is in a file; and that file."""
+    dataset, wanted = copied(few, tmp_path / "dataset"), tmp_path / "wanted"
+    hook = dataset / ".git" / "hooks" / "reference-transaction"
+    hook.parent.mkdir(exist_ok=True)
+    # It reads lines "OLD NEW REF" (githooks(5)) and says when it waits; without the file it never does.
+    hook.write_text(
+        f"""#!/bin/sh
+test "$1" = prepared && test -e {wanted} && grep -q " $(cat {wanted})$" || exit 0
+mv {wanted} {wanted}.held
+while test -e {wanted}.held; do sleep 0.05; done
+"""
+    )
+    hook.chmod(0o755)
+    yield dataset, wanted
+    wanted.with_name("wanted.held").unlink(missing_ok=True)
+
+
+def kill_while_held(
+    clients: Clients, server: FigShareServer, held: tuple[Path, Path], ref: str, kill: Callable[[], object]
+) -> None:
+    """One deposit that is killed while git has the lock of a ref."""
+    dataset, wanted = held
+    wanted.write_text(ref)
+    with ThreadPoolExecutor(1) as pool:
+        code = pool.submit(clients.run, server.url, dataset, VERSION)
+        deadline = time.monotonic() + 30
+        while not wanted.with_name("wanted.held").exists():
+            assert time.monotonic() < deadline and not code.done()
+            time.sleep(0.02)
+        kill()
+        assert code.result() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("ref", ["refs/notes/commits", "refs/heads/git-annex"])
+def test_locks_of_killed_commands_are_in_nobodys_way(
+    ref: str, held: tuple[Path, Path], clients: Clients
+) -> None:
+    dataset, _ = held
+    with FigShareServer() as server:
+        kill_while_held(clients, server, held, ref, clients.kill_group)
+        assert (dataset / ".git" / f"{ref}.lock").exists()
+        assert run_deposit(server.url, dataset, publish=True).state == "notneeded"
+        assert_deposited(server, dataset, versions=1)
+    assert not (dataset / ".git" / f"{ref}.lock").exists()
+    assert_brought_back(dataset, only_article(server).id, versions=1)
+
+
+@pytest.mark.parametrize("ref", ["refs/notes/commits", "refs/heads/git-annex"])
+def test_commands_that_outlive_their_deposit_are_waited_for(
+    ref: str, held: tuple[Path, Path], clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, wanted = held
+    with FigShareServer() as server:
+        kill_while_held(clients, server, held, ref, clients.kill)
+        with monkeypatch.context() as patched:
+            patched.setattr("curation.publish.dataset.ORPHAN_SECONDS", 0.1)
+            with pytest.raises(LockedError, match="of a run that was killed still runs"):
+                SnapshotDataset(dataset).prepare()
+        wanted.with_name("wanted.held").unlink()
+        assert run_deposit(server.url, dataset, publish=True).state == "notneeded"
     assert_brought_back(dataset, only_article(server).id, versions=1)
 
 

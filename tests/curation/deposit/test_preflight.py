@@ -33,13 +33,17 @@ def cite(old: str, new: str) -> dict[str, bytes | None]:
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        (cite("title: Snapshot of the MRIQC Web-API\n", ""), "its title has 0 characters, FigShare takes 3 to 1000"),
+        (cite("title: Snapshot of the MRIQC Web-API\n", ""), r"title \(missing\): expected a text; Put it right"),
+        (cite("title: Snapshot of the MRIQC Web-API\n", "title: S\n"), "its title has 1 characters, FigShare takes"),
         (cite("keywords: [MRI, quality control]\nlicense: CC0-1.0", "license: MIT"), "no keywords; its license is MIT"),
         (cite("  Made every night.", "  " + "x" * 20_000), "of 20[0-9]{3} characters, FigShare takes 20000"),
-        (cite("  - name: MRIQC users\n", "  - orcid: none\n"), "it has no authors, or one without a name"),
+        (cite("  - name: MRIQC users\n", "  - orcid: none\n"), r"authors \(line [0-9]+\): .* of author 2"),
         (cite(f"version: {NEXT}", "version: 1.0"), "is of version 1.0; make the release again"),
-        ({"CITATION.cff": b"title: [\n"}, "cannot be read as YAML"),
+        (cite("doi: 10.1038/s41597-019-0035-4", "doi: none"), r"preferred-citation \(line [0-9]+\): expected a DOI"),
+        ({"CITATION.cff": b"title: [\n"}, "not valid YAML"),
+        ({"CITATION.cff": b"title: \xff\n"}, "codec can't decode byte 0xff"),
         ({"CITATION.cff": None}, "CITATION.cff of 2026.12.01: not there"),
+        ({"SHA256SUMS": b"0 README.md\n"}, "SHA256SUMS, line 1: expected a SHA-256, two blanks and a path"),
         ({"csv/bold.csv": b""}, r"csv/bold.csv of 2026.12.01: FigShare takes no empty files"),
     ],
 )  # fmt: skip
@@ -101,11 +105,15 @@ def test_an_article_that_is_not_there(server: FigShareServer, dataset: Path) -> 
 
 def test_versions_that_are_none(server: FigShareServer, dataset: Path, tmp_path: Path) -> None:
     git(dataset, "tag", "2026.12.24")
+    for odd in ("2026.02.30", "2026.11.23.0"):
+        git(dataset, "tag", "-a", odd, "-m", odd)
     for version, said in (
         ("2026.12.25", "has no tag 2026.12.25"),
         ("2026.12.24", "a lightweight tag"),
-        ("../../x", "is no version"),
-        ("HEAD", "is no version"),
+        ("2026.02.30", "no such day"),
+        ("2026.11.23.0", "is spelt '2026.11.23'"),
+        ("../../x", "is not a version"),
+        ("HEAD", "is not a version"),
     ):
         with pytest.raises(UsageError, match=said):
             run_deposit(server.url, dataset, version)
@@ -140,7 +148,7 @@ def test_sums_that_say_something_else(server: FigShareServer, dataset: Path) -> 
     with pytest.raises(LawBroken, match=r"SHA-256 [0-9a-f]{64}, but snapshot.json of 2026.12.02 says"):
         run_deposit(server.url, dataset, "2026.12.02")
     (dataset / "snapshot.json").write_text("{}")
-    (dataset / "SHA256SUMS").write_text(f"{'0' * 64} *README.md\n")
+    (dataset / "SHA256SUMS").write_text(f"{'0' * 64}  README.md\n")
     git(dataset, "commit", "--quiet", "-a", "-m", "sums")
     git(dataset, "tag", "-f", "-a", "2026.12.02", "-m", "again")
     with pytest.raises(

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from curation.errors import UsageError
 from curation.release import Version
-from curation.release.changes import entry_of, new_entry, with_doi
+from curation.release.changes import dois, entry_of, new_entry, with_doi
+from curation.release.texts import article_and_version
 
 DAY = date(2026, 11, 23)
 VERSION = Version.of_date(DAY)
@@ -83,3 +84,15 @@ def test_what_does_not_fit_is_refused() -> None:
     ]:
         with pytest.raises(UsageError, match=said):
             wrong()
+
+
+def test_dois_of_versions() -> None:
+    text = "# Changes\n\n## 2026.12.01\n\nDOI: https://doi.org/10.6084/m9.figshare.7.v2\n\nWords.\n\n## 2026.11.24\n\n"
+    text += "Not deposited, unlike\nDOI: https://doi.org/10.6084/m9.figshare.7.v9\n\n"
+    text += "## 2026.11.23\n\nDOI: https://doi.org/10.6084/m9.figshare.7.v1"
+    found = {str(version): doi for version, doi in dois(text).items()}
+    assert found == {"2026.12.01": "10.6084/m9.figshare.7.v2", "2026.11.23": "10.6084/m9.figshare.7.v1"}
+    assert [article_and_version(doi) for doi in found.values()] == [(7, 2), (7, 1)]
+    assert article_and_version("10.6084/m9.figshare.7") is None
+    with pytest.raises(UsageError, match="is not a DOI"):
+        dois("# Changes\n\n## 2026.11.23\n\nDOI: https://doi.org/none\n")

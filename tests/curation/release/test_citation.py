@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from curation.errors import UsageError
 from curation.release import Version
-from curation.release.citation import first_citation, plain_citation, read_citation, with_doi, with_release
+from curation.release.citation import (
+    first_citation,
+    plain_citation,
+    read_citation,
+    required_for_deposit,
+    with_doi,
+    with_release,
+)
 
 VERSION, DAY = Version(2026, 11, 23), date(2026, 11, 23)
 DOI = "10.6084/m9.figshare.77.v2"
@@ -149,6 +156,26 @@ def test_a_value_of_several_lines_is_not_edited() -> None:
     for flow in ("{cff-version: 1.2.0}", "- a", "", "text"):
         with pytest.raises(UsageError, match="one a line"):
             read_citation(flow)
+
+
+def test_what_a_deposit_requires() -> None:
+    assert required_for_deposit(read_citation(first_citation(VERSION, DAY))) == []
+    no_abstract, no_keywords = "it has no abstract, which becomes the description", "it has no keywords"
+    assert required_for_deposit(read_citation(EDITED)) == [no_abstract, no_keywords]
+    whole = f"{EDITED}abstract: |\n  One\n  a.\n\n  Two.\nkeywords: [a]\nlicense: [MIT, CC0-1.0]\n"
+    citation = read_citation(whole)
+    assert (citation.paragraphs, citation.abstract) == (("One a.", "Two."), "One a. Two.")
+    assert required_for_deposit(citation) == []
+    for old, new, said in (
+        ("A title: with a colon", "AB", "its title has 2 characters, FigShare takes 3 to 1000"),
+        ("A title: with a colon", "A" * 1001, "its title has 1001 characters, FigShare takes 3 to 1000"),
+        ("abstract: |\n  One\n  a.\n\n  Two.\n", "abstract: ' '\n", no_abstract),
+        ("name: An Institute", "name: ''", "it has no authors, or one without a name"),
+        ("keywords: [a]", "keywords: []", no_keywords),
+        ("[MIT, CC0-1.0]", "MIT", "its license is MIT, the tables are CC0-1.0"),
+    ):
+        assert old in whole
+        assert required_for_deposit(read_citation(whole.replace(old, new))) == [said]
 
 
 def test_a_citation_of_the_version() -> None:
