@@ -96,9 +96,9 @@ def push(
     dataset: Dataset = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring siblings up to date: content of the newest night and of all releases, then branches and tags.
+    """Bring siblings up to date: content of the newest night and of all releases, then the dataset's branch and tags of releases.
 
-    A push that was stopped is finished by the next. Nothing is ever forced.
+    Branches, other tags and notes of your own stay here. A push that was stopped is finished by the next. Nothing is ever forced.
     """
     from curation.siblings import push as run_push
     from curation.siblings import siblings
