@@ -18,6 +18,7 @@ from flows.settings import load_settings
 
 if TYPE_CHECKING:
     from curation.publish import SnapshotDataset
+    from curation.retention import RetentionReport
     from curation.siblings import PushReport, Sibling
 
 sibling_app = typer.Typer(
@@ -96,9 +97,10 @@ def push(
     dataset: Dataset = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring siblings up to date: content of the newest night and of all releases, then the dataset's branch and tags of releases.
+    """Bring siblings up to date: content of the newest night and of all releases, then branch and release tags.
 
-    Branches, other tags and notes of your own stay here. A push that was stopped is finished by the next. Nothing is ever forced.
+    Other branches, tags and notes stay here: they are yours. A push that was stopped is finished by the next. Nothing
+    is ever forced.
     """
     from curation.siblings import push as run_push
     from curation.siblings import siblings
@@ -164,7 +166,8 @@ def retain(
 ) -> None:
     """Drop the content of superseded nights from the annex; that of releases and of the last nights stays.
 
-    `rebuild` makes what went again.
+    `rebuild` makes what went again. Nights that it cannot make again keep their content: those without code/ or whose
+    message names no run of the record store.
     """
     from curation.retention import retain as run_retain
 
@@ -177,10 +180,21 @@ def retain(
     if as_json:
         print_json({**asdict(report), "dry_run": dry_run})
         return
+    for line in retention_lines(report, dry_run=dry_run):
+        say(line)
+
+
+def retention_lines(report: RetentionReport, *, dry_run: bool = False) -> list[str]:
+    """What was dropped, or would be: here, and from each sibling."""
     did = "would be dropped" if dry_run else "dropped"
-    say(f"{report.keys:,} file(s), {report.bytes:,} bytes {did}; {report.kept:,} stay")
-    for name, keys in report.siblings.items():
-        say(f"{name}: {keys:,} file(s) {did}")
+    lines = [
+        f"superseded nights: {report.keys:,} file(s), {report.bytes:,} bytes {did}; {report.kept:,} stay"
+    ]
+    if report.not_rebuildable:
+        lines.append(
+            f"{report.not_rebuildable:,} superseded night(s) stay, as `rebuild` cannot make them again"
+        )
+    return [*lines, *(f"{name}: {keys:,} file(s) {did}" for name, keys in report.siblings.items())]
 
 
 def push_line(report: PushReport) -> str:
