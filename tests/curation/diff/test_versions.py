@@ -118,6 +118,15 @@ def test_version_that_is_not_there_is_told(dataset: Path, text: str, message: st
         open_version(text, dataset)
 
 
+def test_dataset_that_git_refuses_is_no_dataset_without_the_version(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # git's own switch for its tests: as if the folder belonged to another user.
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(DatasetError, match="dubious ownership"):
+        open_version(TAG, dataset)
+
+
 def test_folders_of_another_kind_are_told_apart(dataset: Path, pair: Pair, tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "other").mkdir()
