@@ -56,7 +56,10 @@ RecordOf = Annotated[
     ),
 ]
 Nights = Annotated[
-    bool, typer.Option("--nights", help="With --record: over every night's commit, not only releases.")
+    bool,
+    typer.Option(
+        "--nights", help="With --record: over every night whose content is kept, not only releases."
+    ),
 ]
 
 
@@ -74,7 +77,8 @@ def diff(
 
     Exit code 0 is no difference, 10 differences, 1 that content is not on this machine, 2 wrong usage.
 
-    The life of a record goes through all tags and the last commit; with --nights through every night, too.
+    The life of a record goes through all tags and the last commit; with --nights through every night, too;
+    nights whose content was dropped are left out and named.
     """
     if record is not None:
         if a is not None or html is not None or cells is not None:
