@@ -11,6 +11,7 @@ from rich.text import Text
 
 from curation.annexed import Annex
 from curation.diff import compare, life_of_record, open_version
+from curation.diff.reading import ledger
 from curation.errors import DatasetError, UsageError
 from curation.publish import SnapshotDataset, publish
 from curation.publish.commands import datalad, git
@@ -176,6 +177,16 @@ def test_life_of_an_image(dataset: Path) -> None:
         ("n_same_acquisition", "the whole table (other images of the subject)")
     ]
     json.dumps(life.to_json())
+
+
+def test_ledger_may_have_a_row_larger_than_what_is_read_at_once(pair: Pair) -> None:
+    (pair.a / "audit" / "repairs.csv").write_text(f'record_id,old\n"a",\n"b","{"x" * (70 << 20)}"\n')
+    rows = [
+        row
+        for some in ledger(open_version(str(pair.a)), "repairs", ["record_id"])
+        for row in some.to_pylist()
+    ]
+    assert rows == [{"record_id": "a"}, {"record_id": "b"}]
 
 
 def test_life_of_a_record_that_was_deleted_and_of_one_that_was_quarantined(dataset: Path) -> None:
