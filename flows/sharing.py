@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from curation.publish import SnapshotDataset
     from curation.retention import RetentionReport
     from curation.siblings import PushReport, Sibling
+    from flows.nightly import NightReport
 
 sibling_app = typer.Typer(
     help="Keep siblings of the dataset: a bare repository and storage for content, which others clone from.",
@@ -195,6 +196,18 @@ def retention_lines(report: RetentionReport, *, dry_run: bool = False) -> list[s
             f"{report.not_rebuildable:,} superseded night(s) stay, as `rebuild` cannot make them again"
         )
     return [*lines, *(f"{name}: {keys:,} file(s) {did}" for name, keys in report.siblings.items())]
+
+
+def sharing_lines(report: NightReport) -> list[str]:
+    """What a night pushed and dropped, as far as it was told to."""
+    dropped = [] if report.retained is None else retention_lines(report.retained)
+    return [*map(push_line, report.pushed), *dropped]
+
+
+def sharing_json(report: NightReport) -> dict[str, Any]:
+    """The same for a program."""
+    retained = None if report.retained is None else asdict(report.retained)
+    return {"pushed": [asdict(one) for one in report.pushed], "retained": retained}
 
 
 def push_line(report: PushReport) -> str:
