@@ -82,7 +82,11 @@ class Annex:
         return {key: self.path / answer for key, answer in answers if answer}
 
     def stored(self, storage: str, keys: Collection[str]) -> set[str]:
-        """Keys that a special remote has, asked itself; one that does not answer has none."""
+        """Keys that a special remote has, asked itself.
+
+        Raises:
+            DatasetError: it does not answer, or with something else.
+        """
         answers = list(self._asked(["checkpresentkey", "--batch", storage], keys))
         if odd := [answer for _, answer in answers if answer not in ("0", "1")]:
             raise DatasetError(
@@ -92,10 +96,13 @@ class Annex:
 
     def logged(self, uuid: str, keys: Collection[str]) -> set[str]:
         """Keys that a repository has by the location log, of this clone and of all it has fetched."""
+        return {key for key, places in self.places(keys).items() if uuid in places}
+
+    def places(self, keys: Collection[str]) -> dict[str, set[str]]:
+        """Keys with the repositories that have them by the location log, the same; none of a key that is nowhere."""
         return {
-            answer["key"]
+            answer["key"]: {place["uuid"] for place in [*answer["whereis"], *answer["untrusted"]]}
             for answer in self._batch(["whereis"], keys, failing=True)
-            if any(place["uuid"] == uuid for place in [*answer["whereis"], *answer["untrusted"]])
         }
 
     def copy(self, storage: str, keys: Collection[str]) -> None:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from curation.errors import DatasetError, LockedError, UsageError
 from curation.index.index import Index
 from curation.pseudonyms import KEY_VARIABLE
 from curation.publish import SnapshotDataset
-from curation.publish.commands import git, git_bytes
+from curation.publish.commands import git, git_bytes, run
 from curation.publish.publish import STORE_ID, STORE_RUN
 from curation.publish.versions import REWRITTEN, of_night
 from curation.store import RecordStore
@@ -145,6 +145,18 @@ def find_origin(version: str, dataset: SnapshotDataset) -> Origin:
             f"{version}: does not say which code and records made it; versions do since their dataset has code/"
         )
     return Origin(commit, of_night(snapshot), told[STORE_ID], int(told[STORE_RUN]))
+
+
+def with_origin(commits: Sequence[str], dataset: SnapshotDataset) -> set[str]:
+    """Those of some nights' commits that tell what they were made from, so that they can be made again."""
+    if not commits:
+        return set()
+    asked = "".join(f"{commit}:code\n" for commit in commits)
+    answers = run(["git", "cat-file", "--batch-check=%(objecttype)"], dataset.path, told=asked).splitlines()
+    coded = [commit for commit, kind in zip(commits, answers, strict=True) if kind == "tree"]
+    told = "".join(f"{commit}\n" for commit in coded)
+    command = ["git", "log", "--no-walk=unsorted", f"--grep=^{STORE_RUN}: ", "--format=%H", "--stdin"]
+    return set(run(command, dataset.path, told=told).split()) if coded else set()
 
 
 def _require_same(

@@ -1,7 +1,7 @@
 """Retention: content of superseded nights leaves the annex, so that nights between releases do not fill the disk.
 
-What goes can be made again from the record store (``rebuild``). It is dropped by git-annex, whose location log says so
-then; a run that was killed dropped some of it, and the next drops the rest.
+What goes can be made again from the record store (``rebuild``); what cannot, stays. It is dropped by git-annex, whose
+location log says so then; a run that was killed dropped some of it, and the next drops the rest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from curation.errors import DatasetError
 from curation.index.keys import parse_key
 from curation.publish import SnapshotDataset
 from curation.publish.commands import git
+from curation.rebuild import with_origin
 from curation.siblings import find_sibling
 from curation.siblings.storage import require_credentials
 
@@ -31,6 +32,7 @@ class RetentionReport:
         keys: how many keys' content went from here.
         bytes: their size.
         kept: how many keys' content stays for nights, releases, and branches.
+        not_rebuildable: how many superseded nights keep their content because they cannot be made again.
         siblings: how many keys' content went from the storage of each sibling.
     """
 
@@ -38,6 +40,7 @@ class RetentionReport:
     keys: int
     bytes: int
     kept: int
+    not_rebuildable: int = 0
     siblings: dict[str, int] = field(default_factory=dict)
 
 
@@ -47,8 +50,8 @@ def retain(
     """Drop the content of tables and ledgers of superseded nights.
 
     Kept is what the last commit, the last nights, any tag, any other branch, a sibling's branch, a worktree, or the
-    index has. Only files that the newest ``snapshot.json`` names are looked at in the branch's history: whatever else
-    is annexed stays.
+    index has, and what nights have that do not tell what they were made from. Only files that the newest
+    ``snapshot.json`` names are looked at in the branch's history: whatever else is annexed stays.
 
     The dataset is locked by the caller.
 
@@ -71,8 +74,11 @@ def retain(
     ).split()
     with dataset.exclusive() as descriptor:
         annex = Annex(path, (descriptor,))
-        kept = set(annex.keys(["HEAD", *nights, *_tips(dataset)])) | annex.keys_of_index()
         files = json.loads(dataset.published("snapshot.json") or b"{}").get("files", {})
+        staying = {git(path, "rev-parse", "HEAD").strip(), *nights, *_tips(dataset)}
+        kept = set(annex.keys(staying)) | annex.keys_of_index()
+        lasting = _not_rebuildable(dataset, files)
+        kept |= set(annex.keys(lasting))
         history = annex.keys_of_history("HEAD", *TABLES)
         superseded = {key for key, name in history.items() if name in files} - kept
         here = annex.here(superseded)
@@ -86,7 +92,17 @@ def retain(
             for one in found:
                 annex.drop(stored[one.name], one.storage)
     gone = {name: len(keys) for name, keys in stored.items()}
-    return RetentionReport(nights, len(here), _size(here), len(kept), gone)
+    return RetentionReport(nights, len(here), _size(here), len(kept), len(set(lasting) - staying), gone)
+
+
+def _not_rebuildable(dataset: SnapshotDataset, files: Collection[str]) -> list[str]:
+    """Commits that changed tables or ledgers and do not tell what these were made from."""
+    names = [name for name in files if name.split("/")[0] in TABLES]
+    if not names:
+        return []
+    changed = git(dataset.path, "log", "--full-history", "--format=%H", "HEAD", "--", *names).split()
+    told = with_origin(changed, dataset)
+    return [commit for commit in changed if commit not in told]
 
 
 def _size(keys: Collection[str]) -> int:

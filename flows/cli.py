@@ -36,7 +36,7 @@ from flows.options import (
 )
 from flows.printing import print_json, say
 from flows.settings import Settings, load_settings
-from flows.sharing import retain, sibling_app
+from flows.sharing import retain, sharing_json, sharing_lines, sibling_app
 
 EXIT_CODES: dict[type[errors.SnapshotError], int] = {
     errors.UsageError: 2,
@@ -259,12 +259,14 @@ def nightly(
     )
     report = _run_night(settings)
     if as_json:
-        print_json({"commit": report.published.commit, **report.published.snapshot})
+        print_json({"commit": report.published.commit, **sharing_json(report), **report.published.snapshot})
         return
     _print_pull(report.pulled, as_json)
     _print_snapshot(report.published.snapshot, as_json, report.published.withdrawals)
     commit = report.published.commit
     say(f"commit {commit[:10]} in {settings.dataset}" if commit else "nothing new, no commit")
+    for line in sharing_lines(report):
+        say(line)
 
 
 @app.command(epilog="Example: mriqc-snapshot serve-demo --port 8080 --load T1w.jsonl.gz --token secret")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from rich.console import Console
 
 from curation import errors
 from flows.options import Dataset
+from flows.printing import print_json, say
 from flows.settings import load_settings
 
 EPILOG = "Example: mriqc-snapshot diff 2026.11.23 HEAD --dataset mriqc-snapshot --html diff.html"
@@ -56,7 +56,10 @@ RecordOf = Annotated[
     ),
 ]
 Nights = Annotated[
-    bool, typer.Option("--nights", help="With --record: over every night's commit, not only releases.")
+    bool,
+    typer.Option(
+        "--nights", help="With --record: over every night whose content is kept, not only releases."
+    ),
 ]
 
 
@@ -74,7 +77,8 @@ def diff(
 
     Exit code 0 is no difference, 10 differences, 1 that content is not on this machine, 2 wrong usage.
 
-    The life of a record goes through all tags and the last commit; with --nights through every night, too.
+    The life of a record goes through all tags and the last commit; with --nights through every night, too;
+    nights whose content was dropped are left out and named.
     """
     if record is not None:
         if a is not None or html is not None or cells is not None:
@@ -118,7 +122,7 @@ def _write_json(value: Any, path: Path | None) -> None:
     if path is None:
         return
     if str(path) == "-":
-        sys.stdout.write(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+        print_json(value)
     else:
         write_atomically(path, to_json(value))
 
@@ -150,4 +154,4 @@ def _dataset(given: Path | None, *, required: bool = False) -> Path | None:
 
 def _say(what: str) -> None:
     if sys.stderr.isatty():
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"compare {what}", markup=False)
+        say(f"compare {what}")

@@ -125,6 +125,11 @@ def _columns(found: TableDifference) -> Table:
 def life_lines(found: Life) -> Iterator[RenderableType]:
     """The life of a record, a version after the other."""
     yield Text(f"The life of {found.asked}", style=_HEAD)
+    if found.left_out:
+        nights = ", ".join(found.left_out)
+        yield Text(
+            f"left out, as their content was dropped and nobody has it (`rebuild` makes it again): {nights}"
+        )
     for stage in found.stages:
         newest = f"  newest record {stage.newest_record}" if stage.newest_record else ""
         commit = "" if stage.commit.startswith(stage.version) else f"  commit {stage.commit[:10]}"

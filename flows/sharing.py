@@ -18,7 +18,9 @@ from flows.settings import load_settings
 
 if TYPE_CHECKING:
     from curation.publish import SnapshotDataset
+    from curation.retention import RetentionReport
     from curation.siblings import PushReport, Sibling
+    from flows.nightly import NightReport
 
 sibling_app = typer.Typer(
     help="Keep siblings of the dataset: a bare repository and storage for content, which others clone from.",
@@ -96,9 +98,10 @@ def push(
     dataset: Dataset = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring siblings up to date: content of the newest night and of all releases, then branches and tags.
+    """Bring siblings up to date: content of the newest night and of all releases, then branch and release tags.
 
-    A push that was stopped is finished by the next. Nothing is ever forced.
+    Other branches, tags and notes stay here: they are yours. A push that was stopped is finished by the next. Nothing
+    is ever forced.
     """
     from curation.siblings import push as run_push
     from curation.siblings import siblings
@@ -164,7 +167,8 @@ def retain(
 ) -> None:
     """Drop the content of superseded nights from the annex; that of releases and of the last nights stays.
 
-    `rebuild` makes what went again.
+    `rebuild` makes what went again. Nights that it cannot make again keep their content: those without code/ or whose
+    message names no run of the record store.
     """
     from curation.retention import retain as run_retain
 
@@ -177,10 +181,33 @@ def retain(
     if as_json:
         print_json({**asdict(report), "dry_run": dry_run})
         return
+    for line in retention_lines(report, dry_run=dry_run):
+        say(line)
+
+
+def retention_lines(report: RetentionReport, *, dry_run: bool = False) -> list[str]:
+    """What was dropped, or would be: here, and from each sibling."""
     did = "would be dropped" if dry_run else "dropped"
-    say(f"{report.keys:,} file(s), {report.bytes:,} bytes {did}; {report.kept:,} stay")
-    for name, keys in report.siblings.items():
-        say(f"{name}: {keys:,} file(s) {did}")
+    lines = [
+        f"superseded nights: {report.keys:,} file(s), {report.bytes:,} bytes {did}; {report.kept:,} stay"
+    ]
+    if report.not_rebuildable:
+        lines.append(
+            f"{report.not_rebuildable:,} superseded night(s) stay, as `rebuild` cannot make them again"
+        )
+    return [*lines, *(f"{name}: {keys:,} file(s) {did}" for name, keys in report.siblings.items())]
+
+
+def sharing_lines(report: NightReport) -> list[str]:
+    """What a night pushed and dropped, as far as it was told to."""
+    dropped = [] if report.retained is None else retention_lines(report.retained)
+    return [*map(push_line, report.pushed), *dropped]
+
+
+def sharing_json(report: NightReport) -> dict[str, Any]:
+    """The same for a program."""
+    retained = None if report.retained is None else asdict(report.retained)
+    return {"pushed": [asdict(one) for one in report.pushed], "retained": retained}
 
 
 def push_line(report: PushReport) -> str:

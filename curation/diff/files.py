@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from curation.annexed import Annex
 from curation.errors import DatasetError
 from curation.publish.commands import environment, git, run
 
@@ -46,7 +47,10 @@ class Files(Protocol):
     def find(self, name: str) -> Path | None:
         """Where the content is; ``None`` if it is not on this machine."""
 
-    def ways(self, names: Iterable[str]) -> str:
+    def lost(self, names: Collection[str]) -> list[str]:
+        """Those of some annexed files whose content nobody has, as far as git-annex knows here."""
+
+    def ways(self, names: Collection[str]) -> str:
         """How to get the content of files, for a message."""
 
 
@@ -98,7 +102,11 @@ class FolderFiles:
         path = self._folder / name
         return path if path.exists() else None
 
-    def ways(self, names: Iterable[str]) -> str:
+    def lost(self, names: Collection[str]) -> list[str]:
+        """None: what is checked out is a version that is kept."""
+        return []
+
+    def ways(self, names: Collection[str]) -> str:
         """How to get annexed content."""
         return f"get it with: datalad get -d {self._folder} {' '.join(names)}"
 
@@ -183,8 +191,18 @@ class CommitFiles:
             self._found = _locations(self.dataset, self._keys)
         return self._found.get(name)
 
-    def ways(self, names: Iterable[str]) -> str:
-        """How to get annexed content: of what is checked out, and of any version."""
+    def lost(self, names: Collection[str]) -> list[str]:
+        """Those of some annexed files that no repository has by git-annex' log of locations."""
+        places = Annex(self.dataset).places({self._keys[name] for name in names if name in self._keys})
+        return [name for name in names if places.get(self._keys.get(name, "")) == set()]
+
+    def ways(self, names: Collection[str]) -> str:
+        """How to get annexed content: of what is checked out, and of any version; how to make it, if nobody has it."""
+        if self.lost(names):
+            return (
+                f"it was dropped and nobody has it: mriqc-snapshot rebuild {self.commit[:12]} --dataset {self.dataset} "
+                "--store STORE --out FOLDER makes it again, and FOLDER stands for the version then"
+            )
         return (
             f"get it with: datalad get -d {self.dataset} {' '.join(names)} (what is checked out), or all of this "
             f"version with: git -C {self.dataset} annex get --branch={self.commit[:12]}"

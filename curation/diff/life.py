@@ -27,7 +27,7 @@ from curation.diff.reading import (
 from curation.diff.rows import UPSTREAM, resource_of
 from curation.diff.version import SNAPSHOT, Version, open_version, require_dataset
 from curation.errors import DatasetError, UsageError
-from curation.publish.commands import git
+from curation.publish.commands import git, run
 from schemas import RESOURCES
 
 _CHECKSUM = re.compile(r"[0-9a-fA-F]{32}")
@@ -105,10 +105,12 @@ class Life:
     Attributes:
         asked: a checksum or a record's id.
         stages: a version each, oldest first.
+        left_out: nights that were not looked at, as their content was dropped and nobody has it.
     """
 
     asked: str
     stages: tuple[Stage, ...]
+    left_out: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For JSON."""
@@ -123,7 +125,7 @@ def life_of_record(
     Args:
         text: a checksum (32 hexadecimal digits), whose records and ratings are all followed, or a record's id.
         dataset: the snapshot dataset.
-        nights: whether to look at every night; else at every tag, and at the last commit.
+        nights: whether to look at every night whose content is anywhere; else at every tag, and at the last commit.
         on_version: told what is looked at.
 
     Raises:
@@ -132,13 +134,7 @@ def life_of_record(
     """
     require_dataset(dataset)
     asked = text.lower() if _CHECKSUM.fullmatch(text) else text
-    versions = [open_version(name, dataset) for name in _versions(dataset, nights)]
-    for version in versions:
-        if missing := missing_content(version, COMPARED):
-            raise DatasetError(
-                f"{version.name}: the content of {len(missing)} file(s) is not on this machine, {missing[0]} for one; "
-                f"{version.files.ways(missing)}"
-            )
+    versions, left_out = _open_versions(dataset, nights)
     stages: list[Stage] = []
     with tempfile.TemporaryDirectory() as scratch:
         looking = _Looking(asked, Path(scratch))
@@ -156,27 +152,55 @@ def life_of_record(
             before = version, fates
     if not any(stage.fates for stage in stages):
         raise UsageError(
-            f"{text}: in none of {len(stages)} version(s) of {dataset}; a checksum has 32 hexadecimal digits, a "
+            f"{text}: in none of {len(stages)} version(s) of {dataset}"
+            + (f" ({len(left_out)} night(s) left out, whose content was dropped)" if left_out else "")
+            + "; a checksum has 32 hexadecimal digits, a "
             "record's id 24; what was withdrawn before the first version is in none"
         )
-    return Life(asked, tuple(stages))
+    return Life(asked, tuple(stages), left_out)
 
 
-def _versions(dataset: Path, nights: bool) -> list[str]:
-    """Names of versions, oldest first: tags, the last commit and, if asked for, nights."""
+def _open_versions(dataset: Path, nights: bool) -> tuple[list[Version], tuple[str, ...]]:
+    """Versions whose content is here, and names of nights that have lost theirs."""
+    versions, left_out = [], []
+    for name, needed in _versions(dataset, nights).items():
+        version = open_version(name, dataset)
+        missing = missing_content(version, COMPARED)
+        if not missing:
+            versions.append(version)
+        elif not needed and version.files.lost(missing):
+            left_out.append(name)
+        else:
+            raise DatasetError(
+                f"{name}: the content of {len(missing)} file(s) is not on this machine, {missing[0]} for one; "
+                f"{version.files.ways(missing)}"
+            )
+    return versions, tuple(left_out)
+
+
+def _versions(dataset: Path, nights: bool) -> dict[str, bool]:
+    """Names of versions, oldest first: tags, the last commit (``True``) and, if asked for, other nights (``False``)."""
     tags: dict[str, str] = {}
     form = "--format=%(refname:short) %(objectname) %(*objectname)"
     for line in git(dataset, "for-each-ref", "--sort=creatordate", form, "refs/tags").splitlines():
         name, *objects = line.split()
         tags.setdefault(objects[-1], name)
     commits = git(dataset, "rev-list", "--reverse", "--topo-order", "HEAD", "--tags").split()
-    made = set(git(dataset, "rev-list", "HEAD", "--tags", "--", SNAPSHOT).split())
-    if not made:
+    made = git(dataset, "rev-list", "HEAD", "--tags", "--", SNAPSHOT).split()
+    versions = _with_snapshot(dataset, [commit for commit in commits if commit in {*made, *tags}])
+    if not versions:
         raise UsageError(f"{dataset}: no version yet (no commit with {SNAPSHOT})")
-    last = [commit for commit in commits if commit in made][-1]
-    wanted = made if nights else {*tags, last}
-    found = [commit for commit in commits if commit in wanted]
-    return [tags.get(commit, commit[:10]) for commit in found]
+    last = [commit for commit in versions if commit in made][-1]
+    wanted = {*tags, last, *(made if nights else ())}
+    # A night is named by its commit.
+    return {tags.get(one, one[:10]): one in tags or one == last for one in versions if one in wanted}
+
+
+def _with_snapshot(dataset: Path, commits: Sequence[str]) -> list[str]:
+    """Those of some commits that are versions; a tag from before the first night is of none."""
+    told = "".join(f"{commit}:{SNAPSHOT}\n" for commit in commits)
+    answers = run(["git", "cat-file", "--batch-check=%(objecttype)"], dataset, told=told).splitlines()
+    return [commit for commit, kind in zip(commits, answers, strict=True) if kind == "blob"]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pyarrow import csv
 
 from curation.diff.version import Version, same_content
 from curation.errors import UsageError
+from curation.ledger_reading import ledger_batches
 from schemas.dictionary import ARROW_TYPES
 from schemas.published import CURATED_TABLES, UNIQUE_TABLES, published_table
 
@@ -237,13 +238,9 @@ def ledger(version: Version, name: str, columns: Sequence[str]) -> Iterator[pa.T
     path = f"audit/{name}.csv"
     if not version.has(path):
         return
-    options = _options(dict.fromkeys(columns, pa.string()))
-    convert = options["convert_options"]
-    convert.include_columns, convert.include_missing_columns = list(columns), True  # type: ignore[attr-defined]
     try:
-        with csv.open_csv(version.path(path), **options) as batches:
-            for batch in batches:
-                yield pa.Table.from_batches([batch])
+        for batch in ledger_batches(version.path(path), columns, missing=True):
+            yield pa.Table.from_batches([batch])
     except pa.ArrowInvalid as error:
         raise UsageError(f"{path} of {version.name} is no table: {error}") from error
 

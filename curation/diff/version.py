@@ -144,7 +144,9 @@ def _resolve(text: str, dataset: Path) -> str | None:
         ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{text}^{{commit}}"],
         cwd=dataset, env=environment(dataset), capture_output=True, text=True,
     )  # fmt: skip
-    # 1: there is none; 128: the text cannot be a name, or is an object of another kind.
+    # 1: there is none; 128: the text cannot be a name, or is an object of another kind, or git refuses the repository.
+    if done.returncode == 128:
+        git(dataset, "rev-parse", "--git-dir")
     if done.returncode in (1, 128):
         return None
     if done.returncode:

@@ -118,8 +118,6 @@ def faults(folder: Path) -> list[Fault]:
     examples: dict[tuple[str, str], list[tuple[str, str | None, str | None]]] = {}
 
     def count(batches: Iterable[pa.RecordBatch]) -> None:
-        counts.clear()
-        examples.clear()
         for batch in batches:
             rows = pa.table(batch)
             for row in _grouped(rows, ["rule", "fate", "resource"]):
@@ -161,7 +159,6 @@ def repairs(folder: Path) -> list[Repaired]:
     cells: dict[str, _Cells] = {}
 
     def count(batches: Iterable[pa.RecordBatch]) -> None:
-        cells.clear()
         for batch in batches:
             _count_cells(pa.table(batch), cells)
 

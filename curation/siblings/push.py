@@ -1,6 +1,7 @@
 """Pushing: content first, then all refs at once, so that what a sibling's refs show is there.
 
-Nothing is forced. A push that was killed is finished by the next: content is asked for where it should be, and refs
+A sibling may be public: only what nights and releases make is pushed, no branch, tag or note of a person's own. Nothing
+is forced. A push that was killed is finished by the next: content is asked for where it should be, and refs
 change together or not at all.
 """
 
@@ -15,13 +16,15 @@ from curation.index.keys import parse_key
 from curation.publish import SnapshotDataset
 from curation.publish.commands import git, run
 from curation.publish.dataset import remove_git_locks
+from curation.release import versions_among
 from curation.siblings.siblings import Sibling, current_branch, find_sibling, local_path
 from curation.siblings.storage import require_credentials
 from curation.store.files import write_atomically
 
 _LOCATIONS = "refs/heads/git-annex"
-# Branches that git-annex makes for itself, https://git-annex.branchable.com/sync/ and .../design/adjusted_branches/
-_PASSING = ("refs/heads/synced/", "refs/heads/adjusted/", "refs/heads/views/")
+_NOTES = "refs/notes/commits"
+"""Where deposits write DOIs to."""
+_TAGS = "refs/tags/"
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class PushReport:
         status: ``ok``, or ``notneeded`` if the sibling had everything.
         keys: files whose content was copied.
         bytes: their size.
-        refs: branches, tags and notes that are new there.
+        refs: of :func:`push`, those that are new there.
     """
 
     sibling: str
@@ -50,8 +53,9 @@ def push(
     check: bool = False,
     on_step: Callable[[str], None] = lambda text: None,
 ) -> PushReport:
-    """Bring a sibling up to date: content of the newest night and of releases, then branches, tags and notes.
+    """Bring a sibling up to date: content of the newest night and of releases, then refs.
 
+    These are the branch that is checked out, git-annex's, annotated tags named as versions, and the notes on commits.
     The dataset is locked by the caller. Only what is committed is looked at.
 
     Args:
@@ -88,7 +92,7 @@ def push(
         ours = _our_refs(dataset)
         new = [ref for ref, commit in ours.items() if theirs.get(ref) != commit]
         if new:
-            on_step(f"{name}: branches and tags")
+            on_step(f"{name}: branch and releases")
             command = ["git", "push", "--quiet", "--atomic", name, *(f"{ref}:{ref}" for ref in new)]
             run(command, dataset.path, extra=UNATTENDED, keep=[descriptor])
             theirs = _their_refs(dataset, sibling)
@@ -117,14 +121,11 @@ def _push_content(
     Returns:
         Keys that were copied.
     """
-    tags = [ref for ref, tag in ours.items() if ref.startswith("refs/tags/") and known.get(ref) != tag]
+    tags = [ref for ref, tag in ours.items() if ref.startswith(_TAGS) and known.get(ref) != tag]
     needed = annex.keys([branch, *tags])
-    others = [ref for ref in ours if ref.startswith("refs/heads/") and ref not in (branch, _LOCATIONS)]
-    # Other branches are a person's own: of their content goes what is here.
-    asked = {**annex.keys(others), **needed}
-    here = annex.here(asked)
-    stored = annex.stored(sibling.storage, asked)
-    whole = stored & annex.logged(sibling.uuid, asked)
+    here = annex.here(needed)
+    stored = annex.stored(sibling.storage, needed)
+    whole = stored & annex.logged(sibling.uuid, needed)
     if absent := sorted(set(needed) - whole - set(here)):
         raise SiblingFailed(
             f"{sibling.name}: the content of {len(absent)} file(s) of the newest night or of a release is neither "
@@ -135,21 +136,17 @@ def _push_content(
     if lost := lacking - annex.stored(sibling.storage, lacking):
         raise SiblingFailed(
             f"{sibling.name}: {len(lost)} file(s) were copied to its storage and are not there, the first is "
-            f"{asked[min(lost)]}; look after {sibling.place}"
+            f"{needed[min(lost)]}; look after {sibling.place}"
         )
     return lacking
 
 
 def _our_refs(dataset: SnapshotDataset) -> dict[str, str]:
-    """Branches, annotated tags and notes to what they point to."""
-    form = "--format=%(objectname) %(objecttype) %(refname)"
-    listed = git(dataset.path, "for-each-ref", form, "refs/heads", "refs/tags", "refs/notes")
-    refs = {}
-    for line in listed.splitlines():
-        name, kind, ref = line.split(" ", 2)
-        if not ref.startswith(_PASSING) and (kind == "tag" or not ref.startswith("refs/tags/")):
-            refs[ref] = name
-    return refs
+    """What is pushed, to what it points to: the current branch, git-annex's, releases, and notes."""
+    releases = [f"{_TAGS}{version}" for version in versions_among(dataset.releases())]
+    places = [f"refs/heads/{current_branch(dataset)}", _LOCATIONS, _NOTES, *releases]
+    listed = git(dataset.path, "for-each-ref", "--format=%(objectname) %(refname)", *places)
+    return dict(line.split(" ", 1)[::-1] for line in listed.splitlines())
 
 
 def _their_refs(dataset: SnapshotDataset, sibling: Sibling) -> dict[str, str]:
@@ -174,9 +171,9 @@ def _require_fast_forward(
         ours_at = ours.get(ref)
         if ours_at in (None, theirs_at) or ref == _LOCATIONS:
             continue
-        if ref.startswith("refs/tags/"):
+        if ref.startswith(_TAGS):
             raise SiblingFailed(
-                f"{where} has another tag {ref.removeprefix('refs/tags/')} than this dataset; releases do not change: "
+                f"{where} has another tag {ref.removeprefix(_TAGS)} than this dataset; releases do not change: "
                 "find out which is right, and delete the other"
             )
         if theirs_at not in git(dataset.path, "rev-list", str(ours_at)).split():

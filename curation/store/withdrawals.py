@@ -22,6 +22,7 @@ class Verdict(StrEnum):
     HONOURED = "honoured"
     REFUSED = "refused"
     UNDECIDED = "undecided"
+    ENDED = "ended"
 
 
 class Reason(StrEnum):
@@ -42,7 +43,7 @@ class Decided(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         date: of the request.
         reference: what the maintainer calls it by.
         verdict: the decision.
-        reasons: all that speak against it; none where it is honoured.
+        reasons: all that speak against it; none where it is honoured or ended.
         since: the number of the run that decided so.
     """
 

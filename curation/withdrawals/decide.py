@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.deduplicate import KEY_COLUMNS, live_records
+from curation.errors import LawBroken
 from curation.index.index import Index, binary_md5s
 from curation.index.joined import Joined
 from curation.partitions import Partition
@@ -31,7 +32,7 @@ class Settled:
 
     Attributes:
         requests: each with its decision.
-        fresh: checksums of those that this run decided, or found undecided.
+        fresh: checksums of those that this run decided, found undecided, or ended.
     """
 
     requests: tuple[Decided, ...] = ()
@@ -67,29 +68,35 @@ def settle(
     """Decide the requests that are not decided yet, and record in the store what is in effect from now on.
 
     A decision is taken once for a request, that is a checksum and a date, and stays whatever becomes of the image
-    later. A request that cannot be decided yet is looked at again whenever a list is given.
+    later. A request that cannot be decided yet is looked at again whenever a list is given. One that was honoured ends
+    only by an entry that says so: a list that was cut off, or is another's, must not publish again what has left.
 
     Args:
         store: the record store, locked by the caller.
         typed: typed columns of all resources, a file a part.
-        requests: the list; without one (``None``) all is as the store has it and nothing is decided. Requests that the
-            store knows and the list lacks are no longer in effect.
+        requests: the list; without one (``None``) all is as the store has it and nothing is decided. Requests that were
+            refused or not decided, and that the list lacks, are forgotten.
         index: of public images.
+
+    Raises:
+        LawBroken: the list lacks a request that was honoured.
     """
     before = store.withdrawals()
     if requests is None:
         return Settled(before, frozenset(one.checksum for one in before if one.verdict == Verdict.UNDECIDED))
+    _require_honoured(before, requests)
     known = {(one.checksum, one.date): one for one in before}
-    still_open = [
-        request for request in requests if not _is_decided(known.get((request.checksum, request.date)))
+    changing = [
+        request for request in requests if _changes(request, known.get((request.checksum, request.date)))
     ]
+    still_open = [request for request in changing if not request.ended]
     facts = _find_facts(store, typed, index, [request.checksum for request in still_open])
     sequence = store.next_sequence()
     decided = []
     for request in requests:
         then = known.get((request.checksum, request.date))
-        if then is None or not _is_decided(then):
-            now = _decide(request, facts, sequence)
+        if then is None or _changes(request, then):
+            now = _ended(request, sequence) if request.ended else _decide(request, facts, sequence)
             same = then is not None and (then.verdict, then.reasons) == (now.verdict, now.reasons)
             then = then if same and then is not None else now
         decided.append(msgspec.structs.replace(then, reference=request.reference))
@@ -97,11 +104,33 @@ def settle(
     after = tuple(sorted(decided, key=lambda one: (one.date, one.reference, one.checksum)))
     if after != before:
         store.record_withdrawals(sequence, after)
-    return Settled(after, frozenset(request.checksum for request in still_open))
+    return Settled(after, frozenset(request.checksum for request in changing))
 
 
-def _is_decided(one: Decided | None) -> bool:
-    return one is not None and one.verdict != Verdict.UNDECIDED
+def _require_honoured(before: Sequence[Decided], requests: Sequence[Request]) -> None:
+    given = {(request.checksum, request.date) for request in requests}
+    missing = [
+        f"{one.reference} of {one.date}"
+        for one in before
+        if one.verdict == Verdict.HONOURED and (one.checksum, one.date) not in given
+    ]
+    if missing:
+        raise LawBroken(
+            f"the list of requests to withdraw records lacks {len(missing)} that the store has as honoured: "
+            f"{', '.join(missing)}; nothing was published. Is the list whole, and the right one? Put the entries back; "
+            "a request that is taken back stays in the list with the same checksum and date, and `ended = true`"
+        )
+
+
+def _changes(request: Request, then: Decided | None) -> bool:
+    """Whether a request ends now, or has to be decided."""
+    if then is None or then.verdict == Verdict.UNDECIDED:
+        return True
+    return request.ended != (then.verdict == Verdict.ENDED)
+
+
+def _ended(request: Request, sequence: int) -> Decided:
+    return Decided(request.checksum, request.date, request.reference, Verdict.ENDED, (), sequence)
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def outcomes(
             one.reference,
             one.verdict,
             tuple(_WORDS[reason] for reason in one.reasons),
-            of(one.checksum, left),
+            {} if one.verdict == Verdict.ENDED else of(one.checksum, left),
             of(one.checksum, stay),
         )
         for one in settled.requests
@@ -99,7 +99,7 @@ def tell(settled: Settled, found: list[Outcome]) -> None:
 
 
 def count_requests(settled: Settled) -> dict[str, Any]:
-    """For ``snapshot.json``: how many requests are honoured, refused (by reason; one may have several), undecided."""
+    """For ``snapshot.json``: how many requests are honoured, refused, undecided, ended; one may have more reasons."""
     verdicts = Counter(one.verdict for one in settled.requests)
     reasons = Counter(reason for one in settled.requests for reason in one.reasons)
     return {
@@ -108,4 +108,5 @@ def count_requests(settled: Settled) -> dict[str, Any]:
         "refused_because": {str(reason): reasons[reason] for reason in _REFUSING},
         "undecided": verdicts[Verdict.UNDECIDED],
         "undecided_because": {str(reason): reasons[reason] for reason in Reason if reason not in _REFUSING},
+        "ended": verdicts[Verdict.ENDED],
     }

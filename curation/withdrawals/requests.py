@@ -6,6 +6,7 @@
     checksum = "d41d8cd98f00b204e9800998ecf8427e"
     date = 2026-11-23
     reference = "OSF-17"
+    ended = true  # only where the submitter takes it back
 
 An error names the file, the number of the entry and what was expected. It never repeats what stands there, which may
 be a person's.
@@ -33,7 +34,7 @@ _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 # Plain names cannot be told from other words, but have no digits.
 _REFERENCE = re.compile(r"(?=.*[0-9])[A-Za-z0-9#][A-Za-z0-9 ._:/#-]{0,63}")
 _PLACE = re.compile(r"\(at [^()]*\)\Z")
-_KEYS = ("checksum", "date", "reference")
+_KEYS = ("checksum", "date", "reference", "ended")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Request(BaseModel):
         checksum: MD5 of the image, in lower case.
         date: of the request.
         reference: what the maintainer calls it by; no name of anybody.
+        ended: whether it is taken back; its records are published again.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -55,6 +57,7 @@ class Request(BaseModel):
     checksum: str
     date: datetime.date
     reference: str
+    ended: bool = False
 
     @field_validator("checksum")
     @classmethod
@@ -85,6 +88,7 @@ _EXPECTED = {
     "future",
     "reference": 'a ticket\'s number in quotes such as "OSF-17": at most 64 letters (A to Z), digits, blanks and . _ : '
     "/ # -, a digit among them, and no name, address or number of a person",
+    "ended": "true, without quotes, of a request that is taken back; leave it out of others",
 }
 
 
@@ -104,16 +108,22 @@ def read_requests(path: Path, now: datetime.datetime | None = None) -> tuple[Req
         UsageError: the file is not there, or something in it is not what it has to be.
     """
     latest = ((now or datetime.datetime.now(datetime.UTC)) + _FIRST_DAY).date()
-    found: dict[str, tuple[int, Request]] = {}
+    found: dict[Request, int] = {}
+    by_checksum: dict[str, list[Request]] = {}
     for number, entry in enumerate(_entries(path), 1):
         request = _request(path, number, entry, latest)
-        first, other = found.setdefault(request.checksum, (number, request))
-        if other != request:
-            raise UsageError(
-                f"{path}: entry {number} has the checksum of entry {first} and another date or reference; expected one "
-                "entry a checksum; remove one of them"
-            )
-    return tuple(request for _, request in found.values())
+        if request in found:
+            continue
+        for other in by_checksum.setdefault(request.checksum, []):
+            # An ended request and a later one of another day tell of one image, too.
+            if other.date == request.date or not (other.ended or request.ended):
+                raise UsageError(
+                    f"{path}: entry {number} has the checksum of entry {found[other]} and is not the same; expected "
+                    "one entry a checksum, beside ended ones of other dates; remove one of them"
+                )
+        found[request] = number
+        by_checksum[request.checksum].append(request)
+    return tuple(found)
 
 
 def _entries(path: Path) -> list[Any]:

@@ -156,6 +156,22 @@ def test_siblings_lose_it_too_and_keep_what_their_refs_show(dataset: SnapshotDat
             retain(dataset, 1, ["other"])
 
 
+@pytest.mark.parametrize("lacks", ["code", "run"])
+def test_nights_that_cannot_be_made_again_stay(lacks: str, tmp_path: Path) -> None:
+    """The second of four nights does not tell what it was made from; of the others two are superseded."""
+    dataset = make_dataset(tmp_path / "data")
+    make_night(dataset, 1, code=lacks != "code", run=lacks != "run")
+    for night in (2, 3):
+        make_night(dataset, night)
+    for dry_run in (True, False):
+        report = retained(dataset, 1, dry_run=dry_run)
+        assert (report.keys, report.kept, report.not_rebuildable) == (8, 8, 1)
+    keys = {night: dataset.key("csv/T1w.csv", f"HEAD~{3 - night}") for night in range(4)}
+    found = Annex(dataset.path).here(keys.values())
+    assert [night for night, one in keys.items() if one in found] == [1, 3]
+    assert retained(dataset, 3).not_rebuildable == 0
+
+
 def test_dataset_without_nights_has_nothing_to_drop(tmp_path: Path) -> None:
     dataset = SnapshotDataset(tmp_path / "data")
     with dataset.lock():

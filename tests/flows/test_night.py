@@ -213,6 +213,13 @@ def test_night_is_committed_while_a_sibling_is_away_and_the_next_catches_up(
         back = nightly(api.url, tmp_path)
         assert back.returncode == 0, back.stderr
         assert "nothing new, no commit" in back.stderr
+        assert re.search(
+            r"^public: \d+ file\(s\), [\d,]+ bytes copied; pushed git-annex, ", back.stderr, re.M
+        )
+        assert re.search(r"^superseded nights: 0 file\(s\), 0 bytes dropped; \d+ stay", back.stderr, re.M)
+        told = json.loads(nightly(api.url, tmp_path, "--json").stdout)
+        assert [(one["sibling"], one["status"]) for one in told["pushed"]] == [("public", "notneeded")]
+        assert (told["retained"]["keys"], told["retained"]["siblings"]) == (0, {"public": 0})
     assert git(bare, "rev-parse", "HEAD") == git(dataset.path, "rev-parse", "HEAD")
     keys = Annex(dataset.path).keys(["HEAD"])
     assert Annex(dataset.path).stored(find_sibling(dataset, "public").storage, keys) == set(keys)

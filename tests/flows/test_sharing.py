@@ -13,7 +13,7 @@ import pytest
 
 from curation.publish import SnapshotDataset
 from tests.conftest import REPOSITORY
-from tests.support.snapshots import make_dataset
+from tests.support.snapshots import make_dataset, make_night
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,15 @@ def test_retain_tells_what_would_go_and_drops_it(folder: Path) -> None:
     done = run(folder, "retain", "--keep-nights", "1")
     assert "8 file(s), 3,200 bytes dropped; 4 stay" in done.stderr
     assert ok(folder, "retain", "--keep-nights", "1")["keys"] == 0
+
+
+def test_retain_tells_of_nights_that_cannot_be_made_again(folder: Path) -> None:
+    dataset = SnapshotDataset(folder / "data")
+    make_night(dataset, 3, run=False)
+    make_night(dataset, 4)
+    done = run(folder, "retain", "--keep-nights", "1", "--dry-run")
+    assert "1 superseded night(s) stay, as `rebuild` cannot make them again" in done.stderr
+    assert ok(folder, "retain", "--keep-nights", "1")["not_rebuildable"] == 1
 
 
 @pytest.mark.parametrize(

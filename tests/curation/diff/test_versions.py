@@ -7,12 +7,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 
+from curation.annexed import Annex
 from curation.diff import compare, life_of_record, open_version
+from curation.diff.reading import ledger
 from curation.errors import DatasetError, UsageError
 from curation.publish import SnapshotDataset, publish
 from curation.publish.commands import datalad, git
 from curation.store import RecordStore
+from flows.comparison_views import life_lines
 from tests.curation.diff.test_causes import cells
 from tests.support.documents import record, seal
 from tests.support.index import copy, index_of
@@ -118,6 +122,15 @@ def test_version_that_is_not_there_is_told(dataset: Path, text: str, message: st
         open_version(text, dataset)
 
 
+def test_dataset_that_git_refuses_is_no_dataset_without_the_version(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # git's own switch for its tests: as if the folder belonged to another user.
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(DatasetError, match="dubious ownership"):
+        open_version(TAG, dataset)
+
+
 def test_folders_of_another_kind_are_told_apart(dataset: Path, pair: Pair, tmp_path: Path) -> None:
     (tmp_path / "thesis").mkdir()
     (tmp_path / "other").mkdir()
@@ -166,6 +179,16 @@ def test_life_of_an_image(dataset: Path) -> None:
     json.dumps(life.to_json())
 
 
+def test_ledger_may_have_a_row_larger_than_what_is_read_at_once(pair: Pair) -> None:
+    (pair.a / "audit" / "repairs.csv").write_text(f'record_id,old\n"a",\n"b","{"x" * (70 << 20)}"\n')
+    rows = [
+        row
+        for some in ledger(open_version(str(pair.a)), "repairs", ["record_id"])
+        for row in some.to_pylist()
+    ]
+    assert rows == [{"record_id": "a"}, {"record_id": "b"}]
+
+
 def test_life_of_a_record_that_was_deleted_and_of_one_that_was_quarantined(dataset: Path) -> None:
     _, second, _ = life_of_record(record_id(2), dataset).stages
     assert second.fates == ()
@@ -183,6 +206,40 @@ def test_life_of_a_record_that_was_deleted_and_of_one_that_was_quarantined(datas
 def test_life_that_no_version_has(dataset: Path) -> None:
     with pytest.raises(UsageError, match="in none of 3 version"):
         life_of_record("f" * 31 + "0", dataset)
+
+
+def test_tags_without_tables_are_left_out(dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(dataset, tmp_path / "data", symlinks=True)
+    git(tmp_path / "data", "tag", "-a", "-m", "before the first night", "layout", f"{TAG}~1")
+    for nights in (False, True):
+        life = life_of_record(checksum("c"), tmp_path / "data", nights=nights)
+        assert life == life_of_record(checksum("c"), dataset, nights=nights)
+
+
+def test_nights_whose_content_nobody_has_are_left_out_and_named(dataset: Path, tmp_path: Path) -> None:
+    """Of three nights the second loses its tag, then its content; what only this clone lacks is got."""
+    shutil.copytree(dataset, tmp_path / "data", symlinks=True)
+    data = tmp_path / "data"
+    git(data, "tag", "-d", LATER_TAG)
+    night = git(data, "rev-parse", "HEAD~1").strip()
+    annex = Annex(data)
+    superseded = set(annex.keys([night])) - set(annex.keys(["HEAD", TAG]))
+    datalad(tmp_path, "clone", str(data), "clone")
+    for version in ("HEAD", TAG):
+        git(tmp_path / "clone", "annex", "get", "--quiet", f"--branch={version}")
+    with pytest.raises(DatasetError, match=rf"annex get --branch={night[:12]}"):
+        life_of_record(checksum("c"), tmp_path / "clone", nights=True)
+    annex.drop(superseded)
+    life = life_of_record(checksum("c"), data, nights=True)
+    assert life.left_out == (night[:10],) and life.to_json()["left_out"] == (night[:10],)
+    first, last = life.stages
+    assert first.version == TAG and "n_records" in {one.column for one in last.events}
+    said = "\n".join(str(line) for line in life_lines(life) if isinstance(line, Text))
+    assert f"nobody has it (`rebuild` makes it again): {night[:10]}" in said
+    with pytest.raises(DatasetError, match=rf"nobody has it: mriqc-snapshot rebuild {night[:12]} --dataset"):
+        compare(open_version("HEAD~1", data), open_version("HEAD", data))
+    # What has no such night is not the less complete.
+    assert life_of_record(checksum("c"), data).left_out == ()
 
 
 def test_pairs_are_made_the_same_twice(pair: Pair, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from curation.curate import curate
-from curation.ledger_reading import BLOCK, count_ledger
+from curation.ledger_reading import BLOCK, count_ledger, ledger_batches
 from curation.report import Before, write_report
 from curation.report.figures import draw_bars
 from curation.report.page import SECTIONS
@@ -155,3 +155,14 @@ def test_ledgers_have_rows_larger_than_a_block(tmp_path: Path) -> None:
     assert [(row["rule"], row["old"] and len(row["old"])) for row in found] == [
         ("a", ""), ("b", None), ("c", 2 * len(large) + 1),
     ]  # fmt: skip
+
+
+def test_rows_before_one_larger_than_a_block_pass_once(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    rows = [f'"{n}","{"x" * 1000}"' for n in range(3 * BLOCK // 1000)]
+    path.write_text("\n".join(["rule,old", *rows, f'"large","{"x" * (2 * BLOCK)}"', '"last",', ""]))
+    found = [batch for batch in ledger_batches(path, ("rule", "none"), missing=True)]
+    assert len(found) > 2  # in blocks as far as they go
+    read = [row for batch in found for row in batch.to_pylist()]
+    assert [row["rule"] for row in read] == [*map(str, range(len(rows))), "large", "last"]
+    assert {row["none"] for row in read} == {None}

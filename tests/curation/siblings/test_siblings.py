@@ -337,14 +337,19 @@ def test_repository_of_another_dataset_is_refused(dataset: SnapshotDataset, tmp_
         pushed(dataset, "shared")
 
 
-def test_branches_of_persons_go_with_what_is_here(dataset: SnapshotDataset) -> None:
-    git(dataset.path, "branch", "review", "HEAD~2")
-    git(dataset.path, "tag", "mine")
-    Annex(dataset.path).drop([content_key(dataset, "HEAD~2")])
+def test_what_is_a_persons_own_is_not_pushed(dataset: SnapshotDataset) -> None:
+    """Neither other branches, nor tags that are no release's, nor other notes."""
+    branch = git(dataset.path, "symbolic-ref", "HEAD").strip()
+    git(dataset.path, "branch", "wip", "HEAD~2")
+    git(dataset.path, "tag", "2026.11.24")
+    git(dataset.path, "tag", "-a", "-m", "mine", "mine", "HEAD~2")
+    git(dataset.path, "notes", "--ref=mine", "add", "-m", "mine", "HEAD")
     add(dataset, "directory")
     report = pushed(dataset)
-    assert report.keys == 8 + 3
-    assert "refs/heads/review" in report.refs and "refs/tags/mine" not in report.refs
+    assert report.keys == 8
+    expected = {branch, "refs/heads/git-annex", f"refs/tags/{RELEASE}", "refs/notes/commits"}
+    there = refs(find_sibling(dataset, "public").repository)
+    assert {line.split()[1] for line in there} == set(report.refs) == expected
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from calendar import monthrange
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -12,10 +13,12 @@ from random import Random
 from typing import Any
 
 import pyarrow.csv as pa_csv
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.curate import CurationReport, curate
+from curation.errors import LawBroken
 from curation.index.index import Index
 from curation.store import RecordStore
 from curation.withdrawals import Request
@@ -93,6 +96,7 @@ class Oracle:
     ever: set[tuple[str, str]] = field(default_factory=set)
     rated: set[str] = field(default_factory=set)
     decided: dict[tuple[str, date], str] = field(default_factory=dict)
+    taken_back: list[tuple[str, date]] = field(default_factory=list)
 
     def run(self, step: Step) -> None:
         for resource, document in step.documents:
@@ -101,14 +105,19 @@ class Oracle:
         for key in step.deleted:
             self.newest.pop(key, None)
         self.rated.update(step.ratings)
+        self.taken_back = []
         if step.requests is None:
             return
         before, self.decided = self.decided, {}
         for request in step.requests.items():
             verdict = before.get(request, "undecided")
             self.decided[request] = (
-                self._verdict(*request, step.public) if verdict == "undecided" else verdict
+                self._verdict(*request, step.public) if verdict in ("undecided", "ended") else verdict
             )
+        for request, verdict in before.items():
+            if verdict == "honoured" and request not in self.decided:
+                self.taken_back.append(request)
+                self.decided[request] = "ended"
 
     def _verdict(self, checksum: str, day: date, public: frozenset[str] | None) -> str:
         records = [one for one in self.newest.values() if _checksum(one) == checksum]
@@ -166,8 +175,13 @@ def test_every_history_ends_as_the_oracle_says(seed: int) -> None:
                 gone = [record_id for name, record_id in step.deleted if name == resource]
                 store.record_deletions(resource, sequence, gone, "a test")
             index = _index(folder / f"index-{number}", step.public)
+            taken_back = oracle.taken_back
             requests = _list(folder / "list.toml", step.requests)
             out = folder / "out"
+            if taken_back:
+                with pytest.raises(LawBroken):
+                    curate(store, out, withdrawals=requests, index=index, accept_coverage=True)
+                requests = _list(folder / "list.toml", step.requests, taken_back)
             report = curate(store, out, withdrawals=requests, index=index, accept_coverage=True)
             _check(out, report, oracle)
         random.shuffle(sealed)
@@ -191,10 +205,16 @@ def _index(folder: Path, public: frozenset[str] | None) -> Index | None:
     )
 
 
-def _list(path: Path, requests: dict[str, date] | None) -> tuple[Request, ...] | None:
+def _list(
+    path: Path, requests: dict[str, date] | None, ended: Sequence[tuple[str, date]] = ()
+) -> tuple[Request, ...] | None:
     if requests is None:
         return None
-    return list_of(path, [(checksum, day, f"R-{checksum[-2:]}1") for checksum, day in requests.items()])
+    both = (
+        [(checksum, day, f"R-{checksum[-2:]}1") for checksum, day in some]
+        for some in (requests.items(), ended)
+    )
+    return list_of(path, *both)
 
 
 def _check(out: Path, report: CurationReport, oracle: Oracle) -> None:
@@ -227,9 +247,8 @@ def _check(out: Path, report: CurationReport, oracle: Oracle) -> None:
         }
     verdicts = Counter(oracle.decided.values())
     found = report.snapshot["withdrawal_requests"]
-    assert {name: found[name] for name in ("honoured", "refused", "undecided")} == {
-        name: verdicts[name] for name in ("honoured", "refused", "undecided")
-    }
+    names = ("honoured", "refused", "undecided", "ended")
+    assert {name: found[name] for name in names} == {name: verdicts[name] for name in names}
     assert report.snapshot["withdrawn"]["rating"]["on_request"] == 0
 
 

@@ -35,6 +35,14 @@ def test_an_entry_twice_is_one_and_no_entry_is_none(tmp_path: Path) -> None:
     assert given_requests(None) is None
 
 
+def test_an_ended_request_stands_beside_another_of_another_day(tmp_path: Path) -> None:
+    ended = f"{GOOD}ended = true\n"
+    first, second = read_requests(written(tmp_path, ended + GOOD.replace("-23", "-22")), NOW)
+    assert (first.ended, second.ended) == (True, False)
+    with pytest.raises(UsageError, match="entry 2 has the checksum of entry 1 and is not the same"):
+        read_requests(written(tmp_path, ended + GOOD), NOW)
+
+
 def test_a_date_is_in_the_future_where_it_is_so_everywhere(tmp_path: Path) -> None:
     path = written(tmp_path, GOOD)
     assert read_requests(path, datetime(2026, 11, 22, 10, tzinfo=UTC))
@@ -81,6 +89,7 @@ def test_numbers_of_tickets_are_references(reference: str, tmp_path: Path) -> No
         (("2026-11-23", "20261123"), "date is not what it has to be"),
         (('"OSF-17"', "17"), "reference is not what it has to be"),
         (('reference = "OSF-17"\n', ""), "reference is missing; expected a ticket's number"),
+        (('"OSF-17"', '"OSF-17"\nended = "jane"'), "ended is not what it has to be; expected true, without quotes"),
         (("reference", "ticket"), "entry 1: reference is missing.*; has something else than checksum, date, reference"),
         (('reference = "OSF-17"\n', 'reference = "OSF-17"\njane = "doe"\n'), "entry 1: has something else than checks"),
     ],
@@ -107,10 +116,7 @@ def test_an_entry_that_is_none_is_named_with_what_was_expected(
         ("request = [3]", "entry 1: has something else than"),
         (f"jane = 1\n{GOOD}", r"has something beside \[\[request\]\]"),
         ("[request]\njane = 3", r"has something beside \[\[request\]\]"),
-        (
-            GOOD + GOOD.replace("17", "18"),
-            "entry 2 has the checksum of entry 1 and another date or reference",
-        ),
+        (GOOD + GOOD.replace("17", "18"), "entry 2 has the checksum of entry 1 and is not the same"),
         (GOOD + GOOD.replace("-23", "-22").replace("aB", "ab"), "entry 2 has the checksum of entry 1"),
     ],
 )

@@ -128,6 +128,7 @@ def test_conditions_of_the_agreement(
         "refused_because": {"public": 1, "rated": 1, "too_old": 1},
         "undecided": 1,
         "undecided_because": {"no_index": 0, "no_record": 1},
+        "ended": 0,
     }
     assert report.snapshot["tables"]["T1w"] == {
         "received": 6, "representatives": 4, "duplicates": 0, "quarantined": 0, "excluded": 0, "withdrawn": 2
@@ -255,18 +256,64 @@ def test_another_reference_is_the_same_request(store: RecordStore, index: Index,
     assert shown(report) == {"TICKET-0": ("honoured", {"T1w": 2}, {})}
 
 
-def test_silence_keeps_requests_and_a_list_without_them_ends_them(
+def test_silence_keeps_requests_and_a_list_without_a_refused_one_forgets_it(
     store: RecordStore, index: Index, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     plain = made(store, out, index=index).snapshot
-    made(store, out, withdrawals=asked(tmp_path, ASKED, RATED), index=index)
+    made(store, out, withdrawals=asked(tmp_path, RATED, "0" * 32), index=index)
     silent = made(store, out, index=index)
-    assert silent.snapshot["tables"]["T1w"]["withdrawn"] == 2 and len(silent.withdrawals) == 2
+    assert len(silent.withdrawals) == 2
     assert made(store, out, withdrawals=(), index=index).snapshot == plain
     assert store.withdrawals() == () and decisions(store) == ["000002.json", "000003.json"]
     # Asked for once more it is decided once more.
     assert shown(made(store, out, withdrawals=asked(tmp_path, RATED), index=index))["OSF-0"][0] == "refused"
+
+
+@pytest.mark.parametrize("how", ["empty", "another", "another day"])
+def test_a_list_that_lacks_an_honoured_request_publishes_nothing(
+    how: str, store: RecordStore, index: Index, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    made(store, out, withdrawals=asked(tmp_path, ASKED, RATED), index=index)
+    before = contents(out)
+    lists = {
+        "empty": (),
+        "another": asked(tmp_path, RATED),
+        "another day": asked(tmp_path, ASKED, RATED, day=DAY + timedelta(days=1)),
+    }
+    with pytest.raises(LawBroken, match=r"lacks 1 .* OSF-0 of 2020-03-10; .*`ended = true`") as raised:
+        made(store, out, withdrawals=lists[how], index=index)
+    assert ASKED not in str(raised.value) and "OSF-1" not in str(raised.value)
+    assert contents(out) == before and decisions(store) == ["000002.json"]
+    assert shown(made(store, out, index=index))["OSF-0"][0] == "honoured"
+
+
+def test_an_honoured_request_ends_by_its_entry_and_may_then_be_removed_or_asked_again(
+    store: RecordStore, index: Index, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    tables = made(store, out, index=index).snapshot["tables"]
+    one = (ASKED, DAY, "OSF-0")
+    given, ended = list_of(tmp_path / "a.toml", [one]), list_of(tmp_path / "b.toml", [], [one])
+    for _ in range(2):
+        made(store, out, withdrawals=given, index=index)
+        caplog.clear()
+        report = made(store, out, withdrawals=ended, index=index)
+        assert report.snapshot["tables"] == tables and report.snapshot["withdrawal_requests"]["ended"] == 1
+        assert shown(report) == {"OSF-0": ("ended", {}, {"T1w": 2})}
+        assert "withdrawal OSF-0: ended, none left, 2 T1w record(s) stay" in caplog.text
+    written = len(decisions(store))
+    for again in (ended, None):
+        assert shown(made(store, out, withdrawals=again, index=index))["OSF-0"][0] == "ended"
+    assert len(decisions(store)) == written
+    # The day was wrong: the old request ends and the right one is decided in the same run.
+    made(store, out, withdrawals=given, index=index)
+    later = list_of(tmp_path / "c.toml", [(ASKED, DAY + timedelta(days=1), "OSF-0")], [one])
+    report = made(store, out, withdrawals=later, index=index)
+    assert [(str(o.verdict), o.left) for o in report.withdrawals] == [("ended", {}), ("honoured", {"T1w": 2})]
+    made(store, out, withdrawals=later[:1], index=index)
+    assert [str(o.verdict) for o in made(store, out, index=index).withdrawals] == ["honoured"]
 
 
 def test_deletions_upstream_and_requests_are_told_apart(
