@@ -69,6 +69,10 @@ def release(
             return
         today = datetime.now(UTC).date()
         plan = plan_release(snapshots, version, today, words=words, on_stage=say)
+        for problem in plan.lacking:
+            say(
+                f"CITATION.cff: {problem}; a deposit at FigShare needs it, and a tag does not change any more"
+            )
         if dry_run:
             _show(plan, as_json)
             return

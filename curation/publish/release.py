@@ -22,6 +22,7 @@ from curation.release import (
     versions_among,
 )
 from curation.release.changes import entry_of
+from curation.release.citation import read_citation, required_for_deposit
 from curation.store.files import write_atomically
 
 
@@ -37,6 +38,7 @@ class ReleasePlan:
         files: what it writes, by path.
         before: what these files hold now; those that are not there are missing.
         unexplained: changes since the last release for which the ledgers have no cause.
+        lacking: what a deposit at FigShare would refuse of ``CITATION.cff``.
     """
 
     version: Version
@@ -46,6 +48,7 @@ class ReleasePlan:
     files: Mapping[str, bytes]
     before: Mapping[str, bytes]
     unexplained: int
+    lacking: list[str]
 
     @property
     def entry(self) -> str:
@@ -124,7 +127,8 @@ def plan_release(
         )
     before = {name: dataset.published(name) for name in files}
     there = {name: content for name, content in before.items() if content is not None}
-    return ReleasePlan(chosen, today, night, last, files, there, unexplained)
+    lacking = required_for_deposit(read_citation(files["CITATION.cff"].decode()))
+    return ReleasePlan(chosen, today, night, last, files, there, unexplained, lacking)
 
 
 def make_release(dataset: SnapshotDataset, plan: ReleasePlan) -> str:

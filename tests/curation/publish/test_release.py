@@ -137,7 +137,7 @@ def test_a_plan_writes_nothing(dataset: SnapshotDataset) -> None:
     night = dataset.find("HEAD")
     planned = plan(dataset)
     assert {"CHANGES.md", "CITATION.cff", "SHA256SUMS", "snapshot.json"} <= planned.files.keys()
-    assert planned.last is None and "First release" in planned.entry
+    assert planned.last is None and "First release" in planned.entry and planned.lacking == []
     assert planned.before.keys() >= {"README.md", "snapshot.json"} and "CHANGES.md" not in planned.before
     assert dataset.find("HEAD") == night and not git(dataset.path, "status", "--porcelain")
 
@@ -158,15 +158,16 @@ def test_nights_after_a_release(store: RecordStore, dataset: SnapshotDataset) ->
 
 def test_the_next_release_tells_what_changed(store: RecordStore, dataset: SnapshotDataset) -> None:
     make_release(dataset, plan(dataset))
-    (dataset.path / "CITATION.cff").write_text(
-        (dataset.path / "CITATION.cff").read_text() + "# a maintainer's line\n"
-    )
+    citation = (dataset.path / "CITATION.cff").read_text()
+    start, end = citation.index("keywords:"), citation.index("references:")
+    (dataset.path / "CITATION.cff").write_text(citation[:start] + citation[end:] + "# a maintainer's line\n")
     git(dataset.path, "commit", "--quiet", "--all", "-m", "A word of the maintainer")
     bring(store, 2, range(10, 14))
     run_night(store, dataset)
     second = plan(dataset)
     assert (str(second.version), second.last, second.unexplained) == ("2026.11.23.1", "2026.11.23", 0)
     assert "T1w" in second.entry and "4" in second.entry
+    assert second.lacking == ["it has no keywords"]
     make_release(dataset, second)
     changes = (dataset.path / "CHANGES.md").read_text()
     assert changes.index("## 2026.11.23.1") < changes.index("## 2026.11.23\n")
