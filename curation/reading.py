@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from curation.errors import DatasetError, UsageError
 from schemas.dictionary import ARROW_TYPES
+from schemas.published import TABLES, published_table
 
 _TIME = ARROW_TYPES["time"]
 
@@ -31,8 +32,8 @@ def read_table(
     Args:
         name: of the table, such as ``T1w_curated``, ``rating`` or ``records`` (a ledger).
         version: a release (``2026.11.23``), a commit, or any other name that git knows; what is there without.
-        dataset: the DataLad dataset or a clone of it, or a folder with the files of a version, also as they come from
-            FigShare (all in one folder).
+        dataset: the DataLad dataset or a clone of it, or a folder with files of a version, also as they come from
+            FigShare (all in one folder, ``T1w.json`` beside ``T1w.csv`` or not).
         fetch: whether content that is not here yet is fetched, as ``datalad get`` does.
 
     Returns:
@@ -45,13 +46,15 @@ def read_table(
     """
     place = _place(Path(dataset), version)
     parquet, csv, dictionary = f"parquet/{name}.parquet", f"csv/{name}.csv", f"dictionary/{name}.json"
+    csv = csv if place.has(csv) else f"audit/{name}.csv"
     described = place.text(dictionary)
-    if described is None:
-        raise UsageError(f"{place.name}: no table {name!r}; it has {', '.join(place.tables(name))}")
+    if not any(map(place.has, (parquet, csv))) or (described is None and name not in TABLES):
+        raise UsageError(
+            f"{place.name}: no table {name!r}; is one of these meant: {', '.join(place.tables(name))}?"
+        )
     if (stream := place.open(parquet)) is not None:
         with stream:
             return _from_parquet(stream)
-    csv = csv if place.has(csv) else f"audit/{name}.csv"
     stream = place.open(csv)
     if stream is None and fetch:
         place.fetch(csv)
@@ -59,7 +62,7 @@ def read_table(
     if stream is None:
         raise DatasetError(f"{csv} of {place.name}: its content is not here; `datalad get {csv}` fetches it")
     with stream:
-        return _from_csv(stream, json.loads(described))
+        return _from_csv(stream, _types(name, described))
 
 
 class _Place(Protocol):
@@ -161,15 +164,25 @@ def _from_parquet(stream: io.BufferedIOBase) -> pd.DataFrame:
     return _to_pandas(pq.read_table(stream))
 
 
-def _from_csv(stream: io.BufferedIOBase, described: Mapping[str, Any]) -> pd.DataFrame:
+def _types(name: str, described: bytes | None) -> dict[str, pa.DataType]:
+    """Types of a table's columns: by its own dictionary, or, where that was not downloaded, by the one of today."""
+    if described is None:
+        return {column.name: ARROW_TYPES[column.type] for column in published_table(name).columns}
+    columns: Mapping[str, Any] = json.loads(described)
+    return {column: ARROW_TYPES[about["Type"]] for column, about in columns.items()}
+
+
+def _from_csv(stream: io.BufferedIOBase, types: Mapping[str, pa.DataType]) -> pd.DataFrame:
     from pyarrow import csv
 
-    types = {column: ARROW_TYPES[about["Type"]] for column, about in described.items()}
     table = csv.read_csv(
         stream,
         parse_options=csv.ParseOptions(newlines_in_values=True),
         convert_options=csv.ConvertOptions(
-            column_types=types, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+            column_types=dict(types),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
         ),
     )
     return _to_pandas(table)

@@ -231,6 +231,12 @@ def _run_code(version: str, code: Path, request: Path) -> None:
 def _first_difference(origin: Origin, dataset: SnapshotDataset, made: Path) -> str | None:
     """The first difference in words: of files in the order of their names, then of what ``snapshot.json`` says."""
     new = json.loads((made / "snapshot.json").read_bytes())
+    for name, counts in origin.snapshot["tables"].items():
+        if (now := new["tables"][name]["received"]) != counts["received"]:
+            return (
+                f"what was received: {counts['received']} records of {name} then, {now} in this store up to the same "
+                "run; is a part of it missing? Restore it from a backup"
+            )
     for name, facts in sorted(origin.snapshot["files"].items()):
         path = made / name
         if not path.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -36,9 +37,11 @@ def begin_flush(flush: Callable[[], None]) -> asyncio.Future[None]:
 async def in_thread(function: Callable[[], T]) -> T:
     """Run ``function`` in a thread; it has ended when this returns or raises, however often the task is cancelled.
 
+    It has the caller's context, by which Prefect knows whose log lines are whose.
+
     A thread cannot be stopped, and one that still writes to a store whose lock was given back could meet the next run.
     """
-    work = asyncio.get_running_loop().run_in_executor(_sealing, function)
+    work = asyncio.get_running_loop().run_in_executor(_sealing, copy_context().run, function)
     cancelled: asyncio.CancelledError | None = None
     while not work.done():
         try:

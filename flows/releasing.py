@@ -61,6 +61,10 @@ def release(
     with snapshots.lock():
         snapshots.prepare()
         if at := released_already(snapshots, version):
+            if words is not None:
+                raise UsageError(f"--words: nothing is new since {at}, whose words cannot change any more")
+            if snapshots.failure is not None:
+                say(f"the last night was not published: {snapshots.failure}")
             _tell(
                 {"version": at, "status": "notneeded"},
                 f"{at} is what is there; nothing new to release",
@@ -126,5 +130,5 @@ def _show(plan: ReleasePlan, as_json: bool) -> None:
                 line, style=style, markup=False, soft_wrap=True, no_wrap=True, overflow="ellipsis", crop=True
             )
         if len(lines) > _SHOWN_LINES:
-            console.print(f"... and {len(lines) - _SHOWN_LINES} more lines", style="dim")
+            console.print(f"... and {len(lines) - _SHOWN_LINES} more lines, which --json shows", style="dim")
     say("dry run: nothing was written")

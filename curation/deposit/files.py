@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -19,7 +19,7 @@ from curation.errors import DatasetError, LawBroken, UsageError
 from curation.index.keys import LARGEST_POINTER, Key, content_of_file, content_of_link, key_of_file
 from curation.publish.commands import git, git_bytes
 from curation.release import Version
-from curation.release.checksums import read_sha256sums
+from curation.release.checksums import read_sha256sums, sha256sums
 
 TABLES = (
     "csv/bold.csv", "csv/T1w.csv", "csv/T2w.csv", "csv/rating.csv",
@@ -28,10 +28,11 @@ TABLES = (
 """The seven tables of the paper (Esteban et al. 2019, "Data Records")."""
 DEPOSITED = (
     *TABLES, "README.md", "CHANGES.md", "CITATION.cff", "LICENSE", "SHA256SUMS", "snapshot.json", "datapackage.json",
-    "croissant.json", "dictionary/*.json", "isatab/*",
+    "croissant.json", *(f"dictionary/{Path(table).stem}.json" for table in TABLES), "isatab/*",
 )  # fmt: skip
 """What is deposited of a release that has it; ``*`` is no folder."""
 
+CHECKSUMS = "SHA256SUMS"
 _LINK, _FILES = "120000", ("100644", "100755")
 _BLOCK = 1 << 20
 # A release adds its version to the others after the night wrote their digests; SHA256SUMS has those.
@@ -139,7 +140,17 @@ def read_release(folder: Path, version: str) -> Release:
                 "no folders here; rename one of them in the next release"
             )
     paths = {file.path for file in found}
-    return Release(folder, parsed, commit.strip(), tuple(found), tuple(t for t in TABLES if t not in paths))
+    files = tuple(_without_folders(folder, file, found) for file in found)
+    return Release(folder, parsed, commit.strip(), files, tuple(t for t in TABLES if t not in paths))
+
+
+def _without_folders(folder: Path, file: ReleasedFile, found: Sequence[ReleasedFile]) -> ReleasedFile:
+    """A file as it is deposited: ``SHA256SUMS`` has the deposited files by the names that they have there."""
+    if file.path != CHECKSUMS:
+        return file
+    sums = read_sha256sums(git_text(folder, file))
+    told = {one.name: sums[one.path] for one in found if one.path in sums}
+    return replace(file, text=sha256sums(told))
 
 
 def _entries(folder: Path, commit: str) -> list[ReleasedFile]:
@@ -251,8 +262,9 @@ def _compare(release: Release, measured: Sequence[LocalFile]) -> None:
         raise LawBroken(f"{release.folder}: snapshot.json of the tag {release.version} is of version {told}")
     files = snapshot.get("files", {})
     night = {path: said["sha256"] for path, said in files.items() if path.startswith(_OF_THE_NIGHT)}
-    listed = read_sha256sums(release.text("SHA256SUMS") or b"")
-    for source, sums in (("SHA256SUMS", listed), ("snapshot.json", night)):
+    listed = read_sha256sums(release.text(CHECKSUMS) or b"")
+    told = {one.file.path: listed[one.name] for one in measured if one.name in listed}
+    for source, sums in ((CHECKSUMS, told), ("snapshot.json", night)):
         for one in measured:
             if (said := sums.get(one.file.path, one.sha256)) != one.sha256:
                 raise LawBroken(

@@ -103,7 +103,7 @@ def publish(
     dataset.note_failure(None)
     if of_night(report.snapshot) == of_night(before):
         shutil.rmtree(dataset.staging)
-        return PublishReport(None, before, before, report.withdrawals)
+        return PublishReport(None, snapshot_of_night(report.snapshot, before), before, report.withdrawals)
     on_stage("report")
     snapshot = snapshot_of_night(report.snapshot, before)
     page, changes = _write_page(dataset, snapshot, before)

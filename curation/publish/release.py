@@ -195,4 +195,4 @@ def _what_changed(
         ]
         return ["First release.", *first], 0
     difference = compare(open_version(last, dataset.path), open_version("HEAD", dataset.path))
-    return summary_lines(difference), difference.unexplained
+    return [line.removeprefix("- ") for line in summary_lines(difference)], difference.unexplained

@@ -112,7 +112,8 @@ def add_sibling(
     address = _address(storage, repository)
     settings = _settings(dataset.path)
     url = settings.get(name, {}).get("url")
-    if url is not None and address is not None and url != address:
+    elsewhere = address is None and not Path(url or "").is_relative_to(storage.place)
+    if url is not None and (elsewhere or address not in (None, url)):
         raise UsageError(f"{name}: a remote of {dataset.path} already, with {url}; choose another name")
     with dataset.exclusive() as descriptor:
         if address is None:

@@ -46,6 +46,12 @@ def test_files_beside_each_other_read_as_the_dataset_does(
     pd.testing.assert_frame_equal(frame, expected, check_exact=True)
 
 
+def test_a_table_without_its_dictionary_has_the_types_of_today(night: CurationReport, tmp_path: Path) -> None:
+    shutil.copy(night.folder / "csv" / "T1w_curated.csv", tmp_path)
+    expected = read_table("T1w_curated", dataset=night.folder)
+    pd.testing.assert_frame_equal(read_table("T1w_curated", dataset=tmp_path), expected, check_exact=True)
+
+
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> SnapshotDataset:
     """A release, and a night after it with one more image."""
@@ -90,7 +96,7 @@ def test_unlocked_files_are_read(dataset: SnapshotDataset, tmp_path: Path) -> No
 
 
 def test_what_is_not_there_is_told(dataset: SnapshotDataset, night: CurationReport, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no table 'T1w_currated'; it has T1w_curated"):
+    with pytest.raises(UsageError, match="no table 'T1w_currated'; is one of these meant: T1w_curated"):
         read_table("T1w_currated", dataset=dataset.path)
     with pytest.raises(UsageError, match=r"2026\.11\.24: no version"):
         read_table("T1w", "2026.11.24", dataset.path)
@@ -98,5 +104,5 @@ def test_what_is_not_there_is_told(dataset: SnapshotDataset, night: CurationRepo
         read_table("T1w", "2026.11.23", night.folder)
     with pytest.raises(UsageError, match="no such folder"):
         read_table("T1w", dataset=tmp_path / "nowhere")
-    with pytest.raises(UsageError, match="no table 'T1w'; it has none"):
+    with pytest.raises(UsageError, match="no table 'T1w'; is one of these meant: none"):
         read_table("T1w", dataset=tmp_path)

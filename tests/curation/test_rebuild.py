@@ -131,26 +131,31 @@ def test_the_newest_version_is_made_again(places: Places) -> None:
     assert places.rebuild("HEAD").difference is None
 
 
-def bring_another(places: Places) -> None:
-    """As if the first run had brought another record, too."""
-    seal(places.store, "T2w", 1, [record(make_document("T2w", 1))])
+def bring_others(places: Places) -> None:
+    """As if the first run had brought one record with another value."""
+    (part,) = [part for part in places.store.parts("T1w") if part.sequence == 1]
+    brought = documents(range(30))
+    brought[7] = record(json.loads(brought[7].document) | {"efc": 0.5})
+    seal(RecordStore(places.store.path), "T1w", 1, brought)
+    assert [p.name for p in places.store.parts("T1w") if p.sequence == 1] == [part.name]
 
 
 def test_the_first_difference_is_named_with_line_and_content(places: Places) -> None:
-    bring_another(places)
+    bring_others(places)
     found = places.rebuild("2026.11.23").difference
-    assert found is not None and found.startswith("audit/records.csv, line 32: published '', made now '")
+    assert found is not None and found.startswith("csv/T1w.csv, line 9: published '")
+    assert "made now '" in found
 
 
 def test_a_record_that_is_gone_from_the_store_is_noticed(places: Places) -> None:
     for path in (places.folder / "store" / "T1w" / "parts").glob("000001-*.json"):
         path.unlink()
     found = places.rebuild("2026.11.23").difference
-    assert found is not None and "published" in found
+    assert found is not None and "30 records of T1w then, 0 in this store" in found
 
 
 def test_content_that_is_not_here_does_not_hide_the_difference(places: Places) -> None:
-    bring_another(places)
+    bring_others(places)
     git(places.dataset.path, "annex", "drop", "--force", "--quiet", "--all")
     found = places.rebuild("2026.11.23").difference
     assert found is not None and "`datalad get` fetches" in found

@@ -167,6 +167,7 @@ def test_the_next_release_tells_what_changed(store: RecordStore, dataset: Snapsh
     second = plan(dataset)
     assert (str(second.version), second.last, second.unexplained) == ("2026.11.23.1", "2026.11.23", 0)
     assert "T1w" in second.entry and "4" in second.entry
+    assert "\n- `T1w`: " in second.entry and "- - " not in second.entry
     assert second.lacking == ["it has no keywords"]
     make_release(dataset, second)
     changes = (dataset.path / "CHANGES.md").read_text()
