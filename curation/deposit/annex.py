@@ -52,11 +52,19 @@ def locations(folder: Path, keys: Sequence[str]) -> dict[str, Path | None]:
     return {key: folder / line if line else None for key, line in zip(keys, lines, strict=True)}
 
 
-def web_urls(folder: Path, keys: Sequence[str]) -> dict[str, set[str]]:
-    """The addresses at which git-annex knows the content of keys to be, in its web remote."""
+def web_urls(folder: Path, keys: Sequence[str], keep: Sequence[int] = ()) -> dict[str, set[str]]:
+    """The addresses at which git-annex knows the content of keys to be, in its web remote.
+
+    git-annex may merge what it fetched from siblings first, which changes its branch.
+
+    Args:
+        folder: of the dataset.
+        keys: that are asked for.
+        keep: file descriptors that stay open in git-annex.
+    """
     if not keys:
         return {}
-    printed = run(["git", "annex", "whereis", "--json", "--batch-keys"], folder, told=_lines(keys))
+    printed = run(["git", "annex", "whereis", "--json", "--batch-keys"], folder, told=_lines(keys), keep=keep)
     answers = [json.loads(line) for line in printed.splitlines() if line]
     if len(answers) != len(keys):
         raise DatasetError(f"git annex whereis: {len(answers)} answers to {len(keys)} questions in {folder}")
@@ -73,19 +81,19 @@ def register_urls(folder: Path, addresses: Sequence[tuple[str, str]], keep: Sequ
     Args:
         folder: of the dataset.
         addresses: keys and addresses without blanks.
-        keep: file descriptors that stay open in the command that writes.
+        keep: file descriptors that stay open in git-annex.
 
     Raises:
         DatasetError: git-annex does not know them afterwards.
     """
     keys = sorted({key for key, _ in addresses})
-    known = web_urls(folder, keys)
+    known = web_urls(folder, keys, keep)
     new = [(key, url) for key, url in addresses if url not in known[key]]
     if not new:
         return 0
     told = _lines(f"{key} {url}" for key, url in new)
     run(["git", "annex", "registerurl", "--batch"], folder, told=told, keep=keep)
-    known = web_urls(folder, keys)
+    known = web_urls(folder, keys, keep)
     if missing := [(key, url) for key, url in new if url not in known[key]]:
         key, url = missing[0]
         raise DatasetError(f"{folder}: git-annex took {url} for {key}, but does not know it afterwards")
