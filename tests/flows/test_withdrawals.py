@@ -51,6 +51,9 @@ def test_a_withdrawn_image_leaves_the_next_commit_and_stays_in_those_before(tmp_
         # Without the list, as by a person who runs it once more by hand.
         third = run(tmp_path, *night)
         assert third.returncode == 0 and "nothing new, no commit" in third.stderr, third.stderr
+        list_of(tmp_path / "cut.toml", [(checksums[1], DAY, "OSF-1")])
+        cut = run(tmp_path, *night, "--withdrawals", "cut.toml")
+        assert cut.returncode == 5 and "OSF-0 of 2018-06-01" in cut.stderr, cut.stderr
     assert "withdrawal OSF-0: honoured, 1 T1w record(s) left" in second.stderr
     assert "withdrawal OSF-1: refused, none left, 1 T1w record(s) stay (the image is public)" in second.stderr
     assert "OSF-0" in second.stdout and "the image is public" in second.stdout
@@ -60,7 +63,7 @@ def test_a_withdrawn_image_leaves_the_next_commit_and_stays_in_those_before(tmp_
     ]
     for trace in (checksums[0], documents[0]["_id"]):
         assert not [path for path in published if trace.encode() in path.read_bytes()]
-        assert trace not in second.stdout + second.stderr + third.stdout + third.stderr
+        assert trace not in second.stdout + second.stderr + third.stdout + third.stderr + cut.stderr
         assert trace not in git(data, "log", "--format=%B")
     key = git(data, "show", f"{commit}:csv/T1w.csv").rpartition("/")[2]
     content = data / git(data, "annex", "contentlocation", key).strip()
