@@ -99,14 +99,19 @@ def _show_ways(folder: Path, console: Console) -> None:
     dataset = folder / "dataset"
     # As typed in the folder where `make demo` ran: the virtual environment need not be active.
     bin_folder = Path(os.path.relpath(sys.prefix)) / "bin" if sys.prefix != sys.base_prefix else Path()
+    program, key = bin_folder / "mriqc-snapshot", f'{KEY_VARIABLE}="${{{KEY_VARIABLE}:-{_KEY}}}"'
     table = f"pandas.read_csv('{dataset}/csv/T1w_curated.csv', low_memory=False)"
     compare = f"{table}.groupby(['manufacturer', 'field_strength_nominal'])['cjv'].describe()"
     ways = {
         "Compare scanners, without cleaning anything": (
             f'{bin_folder / "python"} -c "import pandas; print({compare}.to_string())"'
         ),
-        "See what changed between the nights, and how it was made": f"git -C {dataset} log --stat",
+        "See what changed between the nights, and why": f"{program} diff HEAD~1 HEAD --dataset {dataset}",
         "See which cells were repaired, and why": f"head -n 5 {dataset}/audit/repairs.csv",
+        "Make a release, and make its tables again from the records, byte for byte": (
+            f"{program} release --dataset {dataset} && {key} {program} rebuild HEAD --dataset {dataset} --store "
+            f"{folder / 'store'}"
+        ),
     }
     console.rule("What to look at")
     console.print(f"All at a glance:      {dataset}/report.html, in a browser", highlight=False)
@@ -115,7 +120,7 @@ def _show_ways(folder: Path, console: Console) -> None:
     console.print(f"Cell by cell repairs: {dataset}/audit/repairs.csv", highlight=False)
     console.print(f"What columns mean:    {dataset}/dictionary/", highlight=False)
     console.print(f"Planted defects:      {folder / _OURS}", highlight=False)
-    console.print("\nThree things to try next:", highlight=False)
+    console.print("\nFour things to try next:", highlight=False)
     for number, (what, command) in enumerate(ways.items(), 1):
         console.print(f"{number}. {what}", highlight=False)
         console.print(f"   {command}", markup=False, highlight=False, soft_wrap=True)

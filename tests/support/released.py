@@ -127,7 +127,7 @@ def md5(content: bytes) -> str:
 def released_content(dataset: Path, version: str) -> dict[str, bytes]:
     """Names at FigShare to bytes of what a version has, read by nothing of the deposit's own."""
     found = {}
-    wanted = ("README.md", "LICENSE", "SHA256SUMS", "snapshot.json", *texts(version), *TABLES)
+    wanted = ("README.md", "LICENSE", "snapshot.json", *texts(version), *TABLES)
     for name in wanted:
         if not git(dataset, "ls-tree", version, "--", name):
             continue
@@ -136,6 +136,12 @@ def released_content(dataset: Path, version: str) -> dict[str, bytes]:
             key = text.rpartition("/")[2]
             text = (dataset / run(["git", "annex", "contentlocation", key], dataset).strip()).read_text()
         found[name.rpartition("/")[2]] = text.encode()
+    if git(dataset, "ls-tree", version, "--", "SHA256SUMS"):
+        # As `sha256sum *` prints it in a folder with what was downloaded, as far as the release lists it.
+        listed = git(dataset, "show", f"{version}:SHA256SUMS").splitlines()
+        names = {line.rpartition("/")[2].rpartition("  ")[2] for line in listed} & found.keys()
+        sums = sorted(names, key=str.encode)
+        found["SHA256SUMS"] = "".join(f"{sha256(found[name])}  {name}\n" for name in sums).encode()
     return found
 
 
