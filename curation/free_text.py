@@ -183,7 +183,7 @@ _CLOCK = (
     rf"|[T_-]{_HHMM}(?:{_SS})?(?![0-9])|[T_-][0-2][0-9][.-][0-5][0-9][.-]{_SS}(?![0-9]))"
     r"(?:Z|[ ]?[+-][0-9]{2}:?[0-9]{2}(?![0-9]))?)?"
 )
-# Each begins with a digit, so that nothing else is looked at: 1984-03-02, 02.03.1984, 19840302 and with a time of day.
+# Each begins with a digit, so that nothing else is looked at: 2011-07-25, 25.07.2011, 20110725 and with a time of day.
 # Eight digits are none where they are part of a release or of a decimal number.
 _DATE = re.compile(
     r"[0-9](?:"
@@ -203,7 +203,7 @@ _WORDED_DATE = re.compile(
     rf"|{_NAMED_MONTH}[ ._-]{{1,2}}{_NTH}(?:,[ ]?|[ _-]{{1,2}}){_YEAR}"
     rf"|(?:1[89]|20)[0-9]{{2}}[ ._-]{{1,2}}{_NAMED_MONTH}[ ._-]{{1,2}}{_NTH}(?![0-9])){_CLOCK}"
 )
-# Two names or more that touch a date, in capitals or joined as in the name of a file: "head_JANE_DOE_1984-03-02".
+# Two names or more that touch a date, in capitals or joined as in the name of a file: "head_KIM_MOORE_2011-07-25".
 _NAME_BEFORE = re.compile(
     rf"{_START}(?:(?:{_UPPER}{{2,}}+[_ ^-]{{1,2}}){{2,5}}|(?:{_UPPER}[a-z]++[_^-]){{2,5}})\Z"
 )

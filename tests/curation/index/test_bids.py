@@ -316,11 +316,11 @@ def test_the_order_of_entities_does_not_matter(files: list[str], image: str, ran
 
 def test_many_sidecars_in_one_folder() -> None:
     names = [f"sub-1/func/sub-1_task-rest_acq-{n}_run-{n}_bold" for n in range(3000)]
-    begun = time.perf_counter()
+    begun = time.process_time()
     sidecars = Sidecars(dict.fromkeys(["bold.json", *(f"{name}.json" for name in names)], ""))
     found = [sidecars.applying(f"{name}.nii.gz") for name in names]
     # Some 0.06 s; comparing each with each takes seconds.
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
     assert found == [[("bold.json", ""), (f"{name}.json", "")] for name in names]
 
 
