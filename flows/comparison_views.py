@@ -60,7 +60,7 @@ def _unexplained(found: Difference) -> Iterator[RenderableType]:
     for table in found.tables:
         for cause in table.causes:
             if not cause.is_explained:
-                text = f"{table.name}: {cause.count:,} of {cause.kind}, e.g. {', '.join(cause.examples[:1])}"
+                text = f"{table.name}: {words.counted(cause)}, e.g. {', '.join(cause.examples[:1])}"
                 yield Padding(Text(text, style=_BAD), (0, 0, 0, 2))
         for cell in table.unexplained_cells[:MOST_CELLS]:
             yield Padding(Text(f"{cell.key} {cell.column}"), (0, 0, 0, 4))

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.diff.cells import CHANGED, ChangedCells
+from curation.diff.cells import APPEARED, ChangedCells
 from curation.diff.evidence import Matches
 from curation.diff.reading import those_in
 from curation.diff.rows import Evidence, Pairs
@@ -259,14 +259,14 @@ class Attribution:
     # --- what changed with code and dictionary ---------------------------------------------------------------
 
     def _of_versions(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
-        """Cells that another dictionary or other code reads otherwise; an IQM never has another value by that."""
+        """Cells that another dictionary or other code reads otherwise; no IQM changes or vanishes by that."""
         found = np.zeros(len(pairs.keys), dtype="int64")
         cause = self.evidence.of_versions("dictionary", "code", "mriqc-snapshot")
         if cause is None:
             return found
         found[:] = self.evidence.causes.number(cause)
         if cells.column in _iqms(pairs.resource):
-            found[cells.kinds == CHANGED] = 0
+            found[cells.kinds != APPEARED] = 0
         return found
 
 

@@ -27,8 +27,17 @@ def verdict(difference: Difference) -> str:
     if difference.is_empty:
         return "There is nothing to explain."
     if difference.unexplained:
-        return f"{difference.unexplained:,} of the changes have no cause: an error of ours, please report it."
+        have = "has" if difference.unexplained == 1 else "have"
+        return (
+            f"{difference.unexplained:,} of the changes {have} no cause: an error of ours, please report it."
+        )
     return "Every change has a cause."
+
+
+def counted(cause: Cause) -> str:
+    """How many changes of which kind, e.g. ``2 rows removed``."""
+    what, _, done = cause.kind.partition(" ")
+    return f"{_count(cause.count, what)} {done}" if done else f"{_count(cause.count, 'change')} of {what}"
 
 
 def skipped(difference: Difference) -> str:

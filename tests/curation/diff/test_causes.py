@@ -196,10 +196,12 @@ def test_other_code_explains_readings_but_no_other_value_of_an_iqm(pair: Pair, t
     shutil.copytree(pair.b, tmp_path / "before")
     flip(pair.b, "T1w", checksum("a"), "bids_meta_Manufacturer", "GE")
     flip(pair.b, "T1w", checksum("a"), "cjv", 0.5)
+    flip(pair.b, "T1w", checksum("a"), "cnr", None)
     edit_snapshot(pair.b, lambda said: said["versions"].update(code="another"))
     found = between(tmp_path / "before", pair.b)
     assert why(found, "T1w", checksum("a"), "bids_meta_Manufacturer")[0] == "code changed"
-    assert why(found, "T1w", checksum("a"), "cjv")[0] == UNEXPLAINED
+    for iqm in ("cjv", "cnr"):
+        assert why(found, "T1w", checksum("a"), iqm)[0] == UNEXPLAINED
 
 
 def test_repair_with_its_row_is_explained_and_what_is_derived_of_it_too(pair: Pair, tmp_path: Path) -> None:
