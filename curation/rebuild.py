@@ -32,6 +32,9 @@ from curation.store.files import to_json, write_atomically
 from curation.store.parts import file_sha256
 from schemas.bids import schema_version
 
+# Commits of nights; a user's configuration may read patterns otherwise.
+_TOLD = ("--basic-regexp", f"--grep=^{STORE_RUN}: ")
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -136,9 +139,7 @@ def find_origin(version: str, dataset: SnapshotDataset) -> Origin:
     commit = dataset.find(version)
     snapshot = dataset.snapshot(commit)
     # A release stands on the commit of its night, which tells of the store.
-    message = git(
-        dataset.path, "log", "-1", "--basic-regexp", f"--grep=^{STORE_RUN}: ", "--format=%B", commit
-    )
+    message = git(dataset.path, "log", "-1", *_TOLD, "--format=%B", commit)
     told = dict(line.split(": ", 1) for line in message.splitlines() if line.startswith(f"{STORE_ID}"))
     if not snapshot or STORE_RUN not in told or not dataset.committed("code", commit=commit):
         raise UsageError(
@@ -155,7 +156,7 @@ def with_origin(commits: Sequence[str], dataset: SnapshotDataset) -> set[str]:
     answers = run(["git", "cat-file", "--batch-check=%(objecttype)"], dataset.path, told=asked).splitlines()
     coded = [commit for commit, kind in zip(commits, answers, strict=True) if kind == "tree"]
     told = "".join(f"{commit}\n" for commit in coded)
-    command = ["git", "log", "--no-walk=unsorted", f"--grep=^{STORE_RUN}: ", "--format=%H", "--stdin"]
+    command = ["git", "log", "--no-walk=unsorted", *_TOLD, "--format=%H", "--stdin"]
     return set(run(command, dataset.path, told=told).split()) if coded else set()
 
 

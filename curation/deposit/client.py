@@ -22,11 +22,17 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import SecretStr
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_random_exponential
 
 from curation.deposit.problems import Locked, NotThere, Refused, Trouble, Unanswered
 from curation.errors import ServiceUnavailable, UsageError
-from curation.pull.client import PROJECT, Politeness, is_loopback, seconds_asked, without_credentials
+from curation.pull.client import (
+    PROJECT,
+    Politeness,
+    is_loopback,
+    seconds_asked,
+    seconds_to_wait,
+    without_credentials,
+)
 
 TOKEN_VARIABLE = "FIGSHARE_TOKEN"
 PAGE_SIZE = 1000
@@ -330,14 +336,7 @@ class FigShare:
             raise Unanswered(f"HTTP {status} whose body is no JSON") from None
 
     def _wait(self, state: RetryCallState) -> float:
-        trouble = state.outcome.exception() if state.outcome else None
-        exponential = wait_random_exponential(self.politeness.first_wait, self.politeness.longest_wait)
-        asked = getattr(trouble, "retry_after", None)
-        if asked is None:
-            return exponential(state)
-        self._pace.pause(asked)
-        # A service that says "at once" again and again is not asked in a tight loop.
-        return max(asked, exponential(state))
+        return seconds_to_wait(state, self.politeness, self._pace.pause)
 
     def _retry_after(self, response: httpx.Response) -> float | None:
         seconds = seconds_asked(response.headers.get("Retry-After", ""), datetime.now(UTC))

@@ -28,8 +28,6 @@ PUBLISHED = (*ANNEXED, *MADE_ANEW, "datapackage.json", "dictionary", "report.htm
 """What a night writes."""
 RELEASED = ("SHA256SUMS", "croissant.json", "isatab")
 """What speaks of a release alone: the next night that commits removes it."""
-EDITED = ("CHANGES.md", "CITATION.cff", "README.md")
-"""What releases write into, and persons may, too."""
 
 # Modes of git's trees: https://git-scm.com/docs/git-fast-import (filemodify)
 _LINK, _FILE = "120000", "100644"

@@ -241,14 +241,7 @@ class WebApi:
             raise kind(f"{self.source}/{path}: {trouble}") from None
 
     def _wait(self, state: RetryCallState) -> float:
-        trouble = state.outcome.exception() if state.outcome else None
-        exponential = wait_random_exponential(self.politeness.first_wait, self.politeness.longest_wait)
-        asked = getattr(trouble, "retry_after", None)
-        if asked is None:
-            return exponential(state)
-        self._pace.pause(asked)
-        # A service that says "at once" again and again is not asked in a tight loop.
-        return max(asked, exponential(state))
+        return seconds_to_wait(state, self.politeness, self._pace.pause)
 
     def _note(self, state: RetryCallState) -> None:
         trouble = str(state.outcome.exception()) if state.outcome else "?"
@@ -294,6 +287,24 @@ class WebApi:
                 f"{self.source}: HTTP {response.status}, to be asked again in {seconds:.0f} s; run the command then"
             )
         return seconds
+
+
+def seconds_to_wait(state: RetryCallState, politeness: Politeness, pause: Callable[[float], None]) -> float:
+    """Seconds until a request is tried again: what the service asked for, and no less than patience has it.
+
+    Args:
+        state: of the tries; what the last one raised may have ``retry_after`` (seconds).
+        politeness: the shortest and longest wait.
+        pause: holds all other requests for as long as the service asked.
+    """
+    trouble = state.outcome.exception() if state.outcome else None
+    exponential = wait_random_exponential(politeness.first_wait, politeness.longest_wait)
+    asked = getattr(trouble, "retry_after", None)
+    if asked is None:
+        return exponential(state)
+    pause(asked)
+    # A service that says "at once" again and again is not asked in a tight loop.
+    return max(asked, exponential(state))
 
 
 def seconds_asked(value: str, now: datetime) -> float | None:
