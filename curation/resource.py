@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -43,6 +44,9 @@ from curation.withdrawals import Settled
 from schemas import table
 from schemas.dictionary import Resource
 from schemas.published import IMAGE_RESOURCES, PublishedTable, published_table
+
+Compared = tuple[Repeats, PublicImages | None]
+"""How records of one image compare, and which images are public; ``None`` where no index was asked."""
 
 
 @dataclass
@@ -128,70 +132,93 @@ def curate_resource(making: Making, store: RecordStore, images: Mapping[str, pa.
 
 
 def _write_images(making: Making, decision: Decision, curated: Curated) -> None:
-    resource, ledgers = making.resource, making.ledgers
     stopped = threading.Event()
-    with ThreadPoolExecutor(1, "compare") as beside:
-        # Comparing records and telling their fates uses one thread; the unique table does not wait for it.
-        compared = beside.submit(_compare, making, decision, curated, stopped)
+    with ThreadPoolExecutor(1, "tell") as beside:
+        # Comparing records, and then telling of each, uses one thread; the tables are written beside it.
+        compared = beside.submit(_compare, making, decision, curated)
+        told = beside.submit(_tell, making, decision, compared, stopped)
         try:
             _write_unique(making, decision, curated, compared)
+            _write_curated(making, decision, curated, compared.result(), told)
         except BaseException:
             stopped.set()
             raise
-        repeats, public = compared.result()
-    name = f"{resource}_curated"
-    with _writer(making, published_table(name)) as writer:
-        made: Iterator[CuratedRows] = making.engine.run(
-            curated_calls(resource, making.typed, decision, repeats, public, making.engine)
-        )
-        for rows in made:
-            writer.write(rows.encoded)
-            ledgers.write("repairs", rows.repairs)
-            ledgers.write("disagreements", rows.disagreements)
-            for rule, tally in rows.tallies.items():
-                curated.tallies[rule] = curated.tallies.get(rule, Tally()) + tally
-    _require_rows(name, writer, len(decision.unique))
+        told.result()
 
 
 def _write_unique(making: Making, decision: Decision, curated: Curated, compared: Future[Any]) -> None:
     with _writer(making, published_table(making.resource)) as writer:
         calls = unique_calls(making.resource, making.typed, decision, making.engine)
         for encoded, readings in making.engine.run(calls):
-            if compared.done():
-                compared.result()  # an error ends this, too
+            _raise_early(compared)
             writer.write(encoded)
             curated.readings.update(readings)
     _require_rows(making.resource, writer, len(decision.unique))
 
 
-def _compare(
-    making: Making, decision: Decision, curated: Curated, stopped: threading.Event
-) -> tuple[Repeats, PublicImages | None]:
-    """How records of one image compare, and which images are public; with the ledgers that tell it."""
+def _write_curated(
+    making: Making, decision: Decision, curated: Curated, compared: Compared, told: Future[Any]
+) -> None:
+    published, ledgers = published_table(f"{making.resource}_curated"), making.ledgers
+    with _writer(making, published) as writer:
+        calls = curated_calls(making.resource, making.typed, decision, *compared, making.engine)
+        made: Iterator[CuratedRows] = making.engine.run(calls)
+        for rows in made:
+            _raise_early(told)
+            writer.write(rows.encoded)
+            ledgers.write("repairs", rows.repairs)
+            ledgers.write("disagreements", rows.disagreements)
+            for rule, tally in rows.tallies.items():
+                curated.tallies[rule] = curated.tallies.get(rule, Tally()) + tally
+    _require_rows(published.name, writer, len(decision.unique))
+
+
+def _raise_early(beside: Future[Any]) -> None:
+    """An error of what runs beside ends this, too, and not only once all is written."""
+    if beside.done():
+        beside.result()
+
+
+def _compare(making: Making, decision: Decision, curated: Curated) -> Compared:
+    """How records of one image compare, and which images are public."""
     iqms = [column.name for column in table(making.resource).iqms]
     repeats = compare_repeats(making.typed, decision, iqms, making.engine)
-    for rows in records_ledger(making.resource, decision, repeats):
-        if stopped.is_set():
-            return repeats, None
-        making.ledgers.write("records", rows)
-    making.ledgers.write("quarantine", quarantine_ledger(making.resource, decision))
-    return repeats, _find_public(making, decision, curated)
-
-
-def _find_public(making: Making, decision: Decision, curated: Curated) -> PublicImages | None:
     if making.index is None:
-        return None
-    records = decision.records
-    best = records[records["best"] == records.index]
-    checksums, ids = (
-        pa.chunked_array([pa.array(best[name].to_numpy(object), pa.string())])
-        for name in ("md5sum", "record_id")
-    )
-    public = find_public(making.resource, checksums, making.index, making.pseudonyms)
-    for rows in copies_ledger(making.resource, public, ids, checksums):
-        making.ledgers.write("matches", rows)
+        return repeats, None
+    best = _best(decision)
+    public = find_public(making.resource, _texts(best["md5sum"]), making.index, making.pseudonyms)
     curated.public = public_coverage(best["created"], public)
-    return public
+    return repeats, public
+
+
+def _tell(making: Making, decision: Decision, compared: Future[Compared], stopped: threading.Event) -> None:
+    """Write the ledgers that tell of every record, and of every copy of an image."""
+    repeats, public = compared.result()
+    for name, rows in _told(making, decision, repeats, public):
+        if stopped.is_set():
+            return
+        making.ledgers.write(name, rows)
+
+
+def _told(
+    making: Making, decision: Decision, repeats: Repeats, public: PublicImages | None
+) -> Iterator[tuple[str, pa.Table]]:
+    for rows in records_ledger(making.resource, decision, repeats):
+        yield "records", rows
+    yield "quarantine", quarantine_ledger(making.resource, decision)
+    if public is not None:
+        best = _best(decision)
+        for rows in copies_ledger(making.resource, public, _texts(best["record_id"]), _texts(best["md5sum"])):
+            yield "matches", rows
+
+
+def _best(decision: Decision) -> pd.DataFrame:
+    """The records of the curated table, in its order."""
+    return decision.records[decision.records["best"] == decision.records.index]
+
+
+def _texts(values: pd.Series) -> pa.ChunkedArray:
+    return pa.table({"text": values.array}, pa.schema([("text", pa.string())])).column("text")
 
 
 def _write_ratings(

@@ -9,7 +9,8 @@ from importlib.resources import files
 from typing import Any, Literal, get_args
 
 import pyarrow as pa
-import yaml
+
+from schemas.reading import load_yaml
 
 Resource = Literal["T1w", "T2w", "bold", "rating"]
 RESOURCES: tuple[Resource, ...] = get_args(Resource)
@@ -167,7 +168,7 @@ def table(resource: Resource) -> Table:
     """
     columns: list[Column] = []
     for prefix, family in _FAMILIES[resource]:
-        content = yaml.safe_load(read_yaml(family))
+        content = load_yaml(read_yaml(family))
         for row in content["columns"]:
             if resource in row.pop("only", RESOURCES):
                 path = prefix + tuple(row.pop("name").split("."))

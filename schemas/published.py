@@ -7,10 +7,10 @@ from functools import cache
 from typing import Any
 
 import pyarrow as pa
-import yaml
 
 from schemas import bids
 from schemas.dictionary import RESOURCES, Column, Resource, make_column, read_yaml, table
+from schemas.reading import load_yaml
 
 IMAGE_RESOURCES: tuple[Resource, ...] = tuple(name for name in RESOURCES if name != "rating")
 UNIQUE_TABLES: tuple[str, ...] = RESOURCES
@@ -59,7 +59,7 @@ class PublishedTable:
 
 @cache
 def _curation() -> dict[str, Any]:
-    return yaml.safe_load(read_yaml("curation")) | yaml.safe_load(read_yaml("rated"))
+    return load_yaml(read_yaml("curation")) | load_yaml(read_yaml("rated"))
 
 
 def _section(name: str, resource: str = "") -> dict[str, Column]:

@@ -16,7 +16,7 @@ from importlib.resources import files
 from itertools import pairwise
 from typing import Any
 
-import yaml
+from schemas.reading import load_yaml
 
 TOLERANCE = 0.02
 """Share of a nominal field that a measured one may differ by. Magnets are run within a percent of what they are called
@@ -229,7 +229,7 @@ def read_scanners(
 
 @cache
 def _content(name: str) -> dict[str, Any]:
-    return yaml.safe_load((files("schemas") / "terms" / f"{name}.yaml").read_bytes())
+    return load_yaml((files("schemas") / "terms" / f"{name}.yaml").read_bytes())
 
 
 def _frozen(row: dict[str, Any]) -> dict[str, Any]:

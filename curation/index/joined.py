@@ -1,6 +1,7 @@
 """All copies of an index in one file, beside it: to read thousands of small files takes three times as long.
 
 It is made when it is first asked for, is known by the datasets' files that it was made of, and may be thrown away.
+Copies of one modality stand together: who asks for images of one reads little of the others.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.errors import StoreCorrupted
@@ -23,6 +25,7 @@ from curation.index.index import KEPT_SECONDS, Index, binary_md5s
 from curation.index.model import COPIES
 from curation.partitions import remove_abandoned
 from curation.store.files import move_into_place
+from schemas.published import IMAGE_RESOURCES
 
 COLUMNS = (
     *("source", "dataset", "path", "first_version", "last_version", "in_newest", "url", "doi"),
@@ -33,6 +36,9 @@ COLUMNS = (
 REPEATED = ("source", "dataset", "first_version", "last_version", "doi", "sidecar_path")
 ROWS = 50_000
 """Rows of a row group."""
+_FORM = "2, by modality"
+# In the entities of a copy, which are JSON with sorted keys.
+_SUFFIX = r'"suffix": "(?P<suffix>[^"]*)"'
 _MAY_NOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 _SCHEMA = pa.schema(
     [
@@ -45,7 +51,7 @@ _SCHEMA = pa.schema(
 
 
 class Joined:
-    """The copies of an index, dataset after dataset.
+    """The copies of an index, modality after modality, and of one dataset after dataset.
 
     Args:
         index: read, and joined if that was not done before.
@@ -55,7 +61,7 @@ class Joined:
     """
 
     def __init__(self, index: Index) -> None:
-        told = "\n".join(f"{dataset.file} {rank}" for dataset, rank in index.ranked())
+        told = "\n".join([_FORM, *(f"{dataset.file} {rank}" for dataset, rank in index.ranked())])
         name = hashlib.sha256(told.encode()).hexdigest()[:32]
         self._path = index.path / "joined" / f"{name}.parquet"
         self._content: pa.Buffer | None = None
@@ -107,23 +113,39 @@ class Joined:
         return _SCHEMA.remove(0).empty_table()
 
 
+def suffixes(entities: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The BIDS suffix of each copy, by its entities; missing where there is none."""
+    return pc.struct_field(pc.extract_regex(entities.cast(pa.string()), _SUFFIX), "suffix")
+
+
 def _joined(index: Index) -> pa.Buffer:
     """The file: some megabytes for a million copies, most of what stands in it standing there often."""
     stream = pa.BufferOutputStream()
     with pq.ParquetWriter(
         stream, _SCHEMA, compression="zstd", use_dictionary=list(REPEATED), write_page_checksum=True
     ) as writer:
-        waiting: list[pa.Table] = []
+        waiting: dict[str | None, list[pa.Table]] = {name: [] for name in (*IMAGE_RESOURCES, None)}
         for number, (_, rank) in enumerate(index.ranked()):
             (rows,) = index.rows([number], ["md5", *COLUMNS])
             columns = [binary_md5s(rows.column("md5")), *(rows.column(name) for name in COLUMNS)]
             columns += [pa.array(np.full(len(rows), value, dtype="int32")) for value in (number, rank)]
-            waiting.append(pa.table(columns, schema=_SCHEMA))
-            if sum(map(len, waiting)) >= ROWS:
-                writer.write_table(pa.concat_tables(waiting))
-                waiting = []
-        writer.write_table(pa.concat_tables([_SCHEMA.empty_table(), *waiting]))
+            for name, some in _by_modality(pa.table(columns, schema=_SCHEMA)):
+                waiting[name].append(some)
+                if sum(map(len, waiting[name])) >= ROWS:
+                    writer.write_table(pa.concat_tables(waiting[name]))
+                    waiting[name] = []
+        for left in waiting.values():
+            writer.write_table(pa.concat_tables([_SCHEMA.empty_table(), *left]))
     return stream.getvalue()
+
+
+def _by_modality(rows: pa.Table) -> Iterator[tuple[str | None, pa.Table]]:
+    """The rows of each resource of images, and those of no such."""
+    found = suffixes(rows.column("entities"))
+    for name in IMAGE_RESOURCES:
+        yield name, rows.filter(pc.fill_null(pc.equal(found, str(name)), False))
+    others = pc.invert(pc.is_in(found, pa.array(map(str, IMAGE_RESOURCES), pa.string())))
+    yield None, rows.filter(others)
 
 
 def _keep(path: Path, content: pa.Buffer) -> None:

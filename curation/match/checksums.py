@@ -11,9 +11,7 @@ import pyarrow.compute as pc
 from packaging.version import InvalidVersion, Version
 
 from curation.index.index import Index, binary_md5s
-from curation.index.joined import REPEATED, Joined
-
-_SUFFIX = r'"suffix": "(?P<suffix>[^"]*)"'
+from curation.index.joined import REPEATED, Joined, suffixes
 
 
 @dataclass(frozen=True)
@@ -60,9 +58,8 @@ def match_checksums(checksums: pa.ChunkedArray, index: Index) -> Matches:
 
 def _shown(some: pa.Table) -> pa.Table:
     """Some rows, with the BIDS suffix of each in place of all its entities."""
-    suffixes = pc.struct_field(pc.extract_regex(some.column("entities").cast(pa.string()), _SUFFIX), "suffix")
     place = some.schema.get_field_index("entities")
-    some = some.set_column(place, "suffix", suffixes)
+    some = some.set_column(place, "suffix", suffixes(some.column("entities")))
     return some.cast(pa.schema([_held_once(field) for field in some.schema]))
 
 

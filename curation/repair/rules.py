@@ -10,12 +10,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-import yaml
-
 from curation.flatten import AS_TEXT, FORMULA, OTHER_KEY, UNREADABLE
 from schemas import table
 from schemas.dictionary import Range, Resource
 from schemas.published import IMAGE_RESOURCES
+from schemas.reading import load_yaml
 
 Confidence = Literal["high", "medium", "low"]
 CONFIDENCES: tuple[Confidence, ...] = ("low", "medium", "high")
@@ -108,7 +107,7 @@ class Rule:
 @cache
 def rules() -> tuple[Rule, ...]:
     """All rules, each after those that it follows."""
-    content = yaml.safe_load((files("curation.repair") / "rules.yaml").read_bytes())
+    content = load_yaml((files("curation.repair") / "rules.yaml").read_bytes())
     found = ordered([make_rule(row) for row in content["rules"]])
     for rule in found:
         check_functions(rule)
