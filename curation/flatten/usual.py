@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +25,7 @@ from curation.flatten.documents import (
 )
 from curation.free_text import is_hash, scrub, unescaped
 from curation.personal import Scrubber, anchor, hash_id, is_hashed_id
-from curation.personal_keys import tells_release
+from curation.personal_keys import judged, tells_release
 from curation.pseudonyms import Pseudonyms
 from schemas import Column, table
 from schemas.dictionary import Resource
@@ -252,14 +252,33 @@ class _Reader:
         )
 
     def _undeclared(self, place: int, meta: dict[str, Any], level: _Level) -> str | None:
-        rest = {key: value for key, value in meta.items() if key not in level.known}
-        if not any(meant_column(self._resource, key) is not None for key in rest):
+        """Undeclared acquisition parameters as canonical JSON, put together of what is remembered of keys and texts."""
+        parts = []
+        for key in sorted(meta.keys() - level.known):
+            begun, release = _begun(self._resource, key) if len(key) <= LONGEST_REMEMBERED else (None, False)
+            said = self._as_json(key, meta[key], release) if begun is not None else None
+            if begun is None or said is None:
+                self._others.add(place)
+                return None
+            parts.append(begun + said)
+        return "{" + ",".join(parts) + "}"
+
+    def _as_json(self, key: str, value: Any, release: bool) -> str | None:
+        """A value as canonical JSON, if it may be shown as it is."""
+        kind = type(value)
+        if kind is float or kind is int:
+            return repr(value)
+        if kind is str:
+            if value in _harmless[release] or _is_harmless(value, release):
+                return _quoted(value)
+            # What could be a formula is harmless in JSON.
+            return None if scrub(unescaped(value), release)[1] else canonical_json(value)
+        if kind is dict or (kind is list and not _are_harmless(value, release)):
             self._scrubber.begin()
-            kept = self._scrubber.tree(rest, "bids_meta_extra")
-            if not self._scrubber.found:
-                return canonical_json(kept)
-        self._others.add(place)
-        return None
+            value = self._scrubber.tree({key: value}, "bids_meta_extra")[key]
+            if self._scrubber.found:
+                return None
+        return canonical_json(value)
 
     def _leave(self, places: Iterable[int], values: list[Any]) -> None:
         """Leave documents to the other way of reading."""
@@ -303,15 +322,7 @@ class _Reader:
         """Of lists only those of numbers and harmless texts are usual, and only where the column is for lists."""
         value = values[place]
         release = tells_release(column.name)
-        if (
-            column.lists
-            and type(value) is list
-            and all(
-                type(item) in _NUMBERS
-                or (type(item) is str and (item in _harmless[release] or _is_harmless(item, release)))
-                for item in value
-            )
-        ):
+        if column.lists and type(value) is list and _are_harmless(value, release):
             values[place] = canonical_json(value)
             self._made.readings[place] = [*self._made.readings[place], f"array read as text in {column.name}"]
         else:
@@ -367,3 +378,27 @@ def _is_harmless(text: str, release: bool) -> bool:
     if len(text) <= LONGEST_REMEMBERED and len(_harmless[release]) < MOST_REMEMBERED:
         _harmless[release].add(text)
     return True
+
+
+def _are_harmless(items: list[Any], release: bool) -> bool:
+    """Whether there are only numbers and harmless texts among the items of a list."""
+    return all(
+        type(item) in _NUMBERS
+        or (type(item) is str and (item in _harmless[release] or _is_harmless(item, release)))
+        for item in items
+    )
+
+
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _quoted(text: str) -> str:
+    return canonical_json(text)
+
+
+@lru_cache(maxsize=1 << 12)
+def _begun(resource: Resource, key: str) -> tuple[str | None, bool]:
+    """How JSON goes on with an undeclared key, and whether that tells a release; ``None`` for one that is not usual."""
+    kind, _, is_id = judged(key)
+    release = tells_release(key)
+    if kind is not None or is_id or scrub(unescaped(key))[1] or meant_column(resource, key) is not None:
+        return None, release
+    return f"{canonical_json(key)}:", release
