@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -36,7 +36,10 @@ from flows.options import (
 )
 from flows.printing import print_json, say
 from flows.settings import Settings, load_settings
-from flows.sharing import retain, sharing_json, sharing_lines, sibling_app
+from flows.sharing import NightNotPushed, retain, sharing_json, sharing_lines, sibling_app
+
+if TYPE_CHECKING:
+    from flows.nightly import NightReport
 
 EXIT_CODES: dict[type[errors.SnapshotError], int] = {
     errors.UsageError: 2,
@@ -257,7 +260,14 @@ def nightly(
         partitions=partitions,
         accept_coverage=accept_coverage or None,
     )
-    report = _run_night(settings)
+    try:
+        _tell_night(_run_night(settings), settings, as_json)
+    except NightNotPushed as failure:
+        _tell_night(failure.report, settings, as_json)
+        raise
+
+
+def _tell_night(report: NightReport, settings: Settings, as_json: bool) -> None:
     if as_json:
         print_json({"commit": report.published.commit, **sharing_json(report), **report.published.snapshot})
         return

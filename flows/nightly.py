@@ -37,7 +37,7 @@ from prefect.exceptions import PrefectException, TerminationSignal
 from prefect.runtime import flow_run
 from prefect.tasks import Task
 
-from curation.errors import ServiceUnavailable, SiblingFailed, SnapshotError
+from curation.errors import ServiceUnavailable, SnapshotError
 from curation.index.index import existing_index
 from curation.pseudonyms import required_pseudonyms
 from curation.publish import PublishReport, SnapshotDataset, publish
@@ -53,6 +53,7 @@ from curation.withdrawals import given_requests
 from flows.embedded import watch_embedded_server
 from flows.progress import PullProgress, current
 from flows.settings import Settings
+from flows.sharing import NightNotPushed
 from flows.views import WITHDRAWAL_COLUMNS, repair_counts, withdrawal_rows
 
 # What the client of Prefect's server raises when it is away.
@@ -178,7 +179,7 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
         LockedError: another run works on the store or the dataset.
         ServiceUnavailable: the service was away for longer than the retries last; what came is sealed.
         LawBroken: the data broke a law; nothing was published.
-        SiblingFailed: the night is committed, but a sibling could not be pushed to.
+        NightNotPushed: the night is committed, but a sibling could not be pushed to.
     """
     store = RecordStore(settings.store)
     dataset = SnapshotDataset(settings.dataset)
@@ -195,14 +196,16 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
                 reached = [report.sibling for report in pushed]
                 retained = await drop_superseded(dataset, settings.keep_nights, reached)
         await _keep_counts(pulled, published)
+        report = NightReport(pulled, published, pushed, retained)
         if failures:
-            raise SiblingFailed(
+            raise NightNotPushed(
                 f"the night is committed in {dataset.path}, but not pushed: {'; '.join(failures)}; the next night, or "
-                "`mriqc-snapshot sibling push`, catches up"
+                "`mriqc-snapshot sibling push`, catches up",
+                report,
             )
     finally:
         await _let_server_record()
-    return NightReport(pulled, published, pushed, retained)
+    return report
 
 
 async def _push(dataset: SnapshotDataset, settings: Settings) -> tuple[tuple[PushReport, ...], list[str]]:

@@ -29,6 +29,18 @@ sibling_app = typer.Typer(
 console = Console()
 
 
+class NightNotPushed(SiblingFailed):
+    """A night is committed, and did not reach every sibling.
+
+    Attributes:
+        report: what it did.
+    """
+
+    def __init__(self, message: str, report: NightReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+
 @sibling_app.command(
     epilog="Example: mriqc-snapshot sibling add public --storage ria:/srv/ria-store --dataset mriqc-snapshot"
 )

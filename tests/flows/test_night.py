@@ -207,6 +207,8 @@ def test_night_is_committed_while_a_sibling_is_away_and_the_next_catches_up(
         assert away.returncode == 1, away.stderr
         assert "the night is committed in" in away.stderr and "public.git" in away.stderr
         assert "Traceback" not in away.stderr
+        # What the night did is told all the same.
+        assert re.search(r"^commit [0-9a-f]{10} in ", away.stderr, re.M) and "T1w" in away.stdout
         assert pyarrow.csv.read_csv(dataset.path / "csv" / "T1w.csv").num_rows == 6
         assert not Annex(dataset.path).here([old])
         unmounted.rename(bare)
