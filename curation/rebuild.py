@@ -98,10 +98,13 @@ def rebuild(
         workers: processes and threads.
 
     Raises:
-        UsageError: there is no such version, it was made before its code was kept, or store, index or key are others.
+        UsageError: there is no such version, it was made before its code was kept, store, index or key are others, or
+            ``out`` is inside the store.
         DatasetError: git failed, or the version's code did.
         LockedError: another run makes a version of this dataset again.
     """
+    if out is not None:
+        store.require_outside(out)
     origin = find_origin(version, dataset)
     _require_same(version, origin, store, pseudonyms, index)
     with _scratch(dataset) as scratch:

@@ -82,6 +82,15 @@ class RecordStore:
         except Timeout as error:
             raise LockedError(f"{self.path}: another run works on this store; wait until it ends") from error
 
+    def require_outside(self, folder: Path) -> None:
+        """Keep what is made of the records, and may be shown, out of the store.
+
+        Raises:
+            UsageError: ``folder`` is the store's, or in it.
+        """
+        if folder.resolve().is_relative_to(self.path.resolve()):
+            raise UsageError(f"{folder}: inside the record store, which is private; choose another folder")
+
     def _remove_leftovers(self) -> None:
         """Remove what a killed run left unsealed: temporary files, and parts without a manifest."""
         for resource in RESOURCES:

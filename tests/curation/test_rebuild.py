@@ -195,6 +195,13 @@ def test_a_version_that_is_not_there_is_told_with_near_ones(places: Places) -> N
         places.rebuild("2026.11.32")
 
 
+def test_nothing_is_made_inside_the_store(places: Places) -> None:
+    before = sorted(places.store.path.rglob("*"))
+    with pytest.raises(UsageError, match="inside the record store, which is private"):
+        places.rebuild("HEAD", out=places.store.path / "T1w" / "out")
+    assert sorted(places.store.path.rglob("*")) == before
+
+
 def test_a_version_without_code_is_told(places: Places) -> None:
     first = git(places.dataset.path, "rev-list", "--max-parents=0", "HEAD").strip()
     with pytest.raises(UsageError, match="does not say which code"):
