@@ -40,6 +40,7 @@ class Cells:
         self._rows = rows
         self._columns = {column.name: column for column in table(resource).columns}
         self._arrays: dict[str, np.ndarray] = {}
+        self._empty: dict[str, np.ndarray] = {}
         self.asides: dict[str, dict[int, list[Aside]]] = defaultdict(dict)
         owners = pc.list_parent_indices(asides).to_pylist()
         for place, one in zip(owners, pc.list_flatten(asides).to_pylist(), strict=True):
@@ -72,16 +73,21 @@ class Cells:
 
     def empty(self, name: str) -> np.ndarray:
         """Which cells of a column hold nothing now (or NaN or an empty text, which say as little)."""
-        values = self.values(name)
-        return (
-            np.isnan(values)
-            if self.is_number(name)
-            else np.array([value is None or value == "" for value in values], bool)
-        )
+        if name not in self._empty:
+            self._empty[name] = _says_nothing(self._rows.column(name))
+        return self._empty[name].copy()
 
     def missing(self, name: str) -> np.ndarray:
         """Which cells of a column are empty and were received as nothing: not as NaN, nor as an empty text."""
         return self.empty(name) & self._rows.column(name).is_null().to_numpy()
+
+    def said(self, name: str) -> np.ndarray:
+        """Of which rows the sidecar of the public image says something of a column."""
+        if self._given is None or name not in self._given.column_names:
+            return np.zeros(len(self), dtype=bool)
+        column = self._given.column(name)
+        finite = pc.is_finite(column) if pa.types.is_floating(column.type) else column.is_valid()
+        return ~_says_nothing(column) & finite.fill_null(False).to_numpy()
 
     def given(self, name: str) -> np.ndarray | None:
         """What sidecars of public images say of a column; ``None`` where there are no such images at all."""
@@ -100,6 +106,9 @@ class Cells:
     def put(self, name: str, places: np.ndarray, values: Sequence[Any]) -> None:
         """Change some cells; ``None`` empties one."""
         kind = "float64" if self.is_number(name) else object
+        if len(places):
+            self.empty(name)  # as they were received
+            self._empty[name][places] = [value is None or value == "" or value != value for value in values]
         self.values(name)[places] = np.array([*values, None], dtype=kind)[:-1]
 
     @property
@@ -118,3 +127,11 @@ class Cells:
         mask = np.zeros(len(column), dtype=bool)
         mask[places] = True
         return pc.replace_with_mask(column.combine_chunks(), pa.array(mask), pa.array(values, column.type))
+
+
+def _says_nothing(column: pa.ChunkedArray) -> np.ndarray:
+    """Which cells are missing, NaN or an empty text."""
+    nothing = column.is_null(nan_is_null=pa.types.is_floating(column.type))
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        nothing = pc.or_(nothing, pc.fill_null(pc.equal(pc.binary_length(column), 0), False))
+    return np.array(nothing.to_numpy())

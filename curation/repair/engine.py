@@ -292,7 +292,11 @@ class _Run:
     def ledger(self, rows: pa.Table) -> pa.Table:
         """The changes as rows of ``audit/repairs``."""
         names = {name: number for number, name in enumerate(rows.column_names)}
-        keys = sorted(self.changes, key=lambda key: (key[0], names[key[1]]))
+        order = np.lexsort(
+            ([names[name] for _, name in self.changes], [place for place, _ in self.changes])
+        ).tolist()
+        every = list(self.changes)
+        keys = [every[number] for number in order]
         places = pa.array([place for place, _ in keys], pa.int64())
         found = [self.changes[key] for key in keys]
         schema = published_table("repairs").arrow_schema
@@ -352,16 +356,10 @@ def _conditions(rule: Rule, cells: Cells, name: str) -> Iterator[Callable[[Cells
 
 def _is_missing(cells: Cells, name: str) -> np.ndarray:
     """Empty cells for which nothing at all was received, and of which a sidecar says something."""
-    given = cells.given(name)
-    if given is None:
-        return np.zeros(len(cells), dtype=bool)
-    said = (
-        np.isfinite(given)
-        if cells.is_number(name)
-        else np.array([value not in (None, "") for value in given])
-    )
-    which = said & cells.missing(name)
-    which[list(cells.asides.get(name, ()))] = False
+    which = cells.said(name)
+    if which.any():
+        which &= cells.missing(name)
+        which[list(cells.asides.get(name, ()))] = False
     return which
 
 
@@ -378,7 +376,7 @@ def _was_received(cells: Cells, name: str, *why: str) -> np.ndarray:
 def _is_unlisted(cells: Cells, name: str) -> np.ndarray:
     """Cells with a text that is none of the column's levels, or for which one was received that could be a formula."""
     levels = {value for value, _ in cells.column(name).levels}
-    unlisted = np.array([bool(text) and text not in levels for text in cells.values(name)], dtype=bool)
+    unlisted = np.array([text not in levels for text in cells.values(name)], dtype=bool) & ~cells.empty(name)
     return unlisted | _was_received(cells, name, FORMULA)
 
 
