@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.diff.cell_rows import CODE, RULES, SCHEMA
 from curation.diff.cells import APPEARED, ChangedCells
 from curation.diff.evidence import Matches
 from curation.diff.reading import those_in
@@ -22,8 +23,8 @@ from schemas.published import CURATED_TABLES, IMAGE_RESOURCES, published_table
 REPAIRED, FILLED = "repair rule", "filled from a sidecar"
 FOUND, LOST, OTHER_COPY = "new public match", "lost public match", "other public copy"
 OF_IMAGE, OF_TABLE = "other records of the image", "the whole table"
-DERIVED, PSEUDONYMS, SCHEMA = "derived of a changed cell", "pseudonym key changed", "schema change"
-SIDECAR, RULES = "sidecar of the public image", "rules or vocabularies changed"
+DERIVED, PSEUDONYMS = "derived of a changed cell", "pseudonym key changed"
+SIDECAR = "sidecar of the public image"
 _RATINGS = "other ratings of the image"
 _COMMENT = ("comment",)
 DERIVED_OF: Mapping[str, tuple[str, ...]] = {
@@ -45,6 +46,8 @@ _COUNTED = ("n_records", "n_versions", "iqm_spread", "n_same_acquisition")
 _OF_RATINGS = ("n_ratings_of_image", "image_table", "repeat_of")
 OF_OTHERS = frozenset((*PUBLIC_COLUMNS, *_COUNTED, *_OF_RATINGS))
 """Columns that tell of more than the record that a row is made from."""
+TOLD = frozenset((*PUBLIC_COLUMNS, "n_records", "n_ratings_of_image", "image_table"))
+"""Columns of which the ledgers tell what they hold, whatever the code."""
 SUBJECT = ("bids_meta_subject_id", "bids_meta_session_id")
 """Columns that images of one acquisition share, and no rule repairs."""
 _FROM_LEDGER = {
@@ -189,7 +192,7 @@ class Attribution:
         found[differs] = number(OF_IMAGE)
         if cells.column == "iqm_spread":
             if "numpy" in self.evidence.changed:
-                found[found == 0] = number("code changed", "numpy")
+                found[found == 0] = number(CODE, "numpy")
             if not self.evidence.a.same_shown(self.evidence.b, pairs.resource):
                 moved = (found == 0) & (cells.kinds != 1) & (cells.kinds != 2)
                 found[moved] = number(OF_TABLE, "interquartile ranges")
@@ -259,10 +262,13 @@ class Attribution:
     # --- what changed with code and dictionary ---------------------------------------------------------------
 
     def _of_versions(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
-        """Cells that another dictionary or other code reads otherwise; no IQM changes or vanishes by that."""
+        """Cells that another dictionary or other code reads otherwise.
+
+        No IQM changes or vanishes by that, nor what the ledgers tell.
+        """
         found = np.zeros(len(pairs.keys), dtype="int64")
         cause = self.evidence.of_versions("dictionary", "code", "mriqc-snapshot")
-        if cause is None:
+        if cause is None or cells.column in TOLD:
             return found
         found[:] = self.evidence.causes.number(cause)
         if cells.column in _iqms(pairs.resource):

@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.diff.cell_rows import Aligned, Causes
+from curation.diff.cell_rows import CODE, DICTIONARY, RANKED, Aligned, Causes
 from curation.diff.departures import Passing
 from curation.diff.evidence import KEPT_OUT, Ledgers, Records
 from schemas.published import CURATED_TABLES
 
 UPSTREAM = "record changed upstream"
 REPRESENTATIVE = "new representative"
-_VERSIONS = {"dictionary": "dictionary changed", "code": "code changed", "mriqc-snapshot": "code changed"}
+_VERSIONS = {"dictionary": DICTIONARY, "code": CODE, "mriqc-snapshot": CODE}
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,11 @@ class Evidence:
     def of_versions(self, *names: str) -> str | None:
         """The cause that one of the versions given is, the first that changed; ``None`` if none did."""
         return next((_VERSIONS[name] for name in names if name in self.changed), None)
+
+    @property
+    def same_dictionary(self) -> bool:
+        """Whether both versions name the same dictionary, which tells what columns there are."""
+        return "dictionary" not in self.changed and self.a.version.versions.get("dictionary") is not None
 
 
 @dataclass(frozen=True)
@@ -115,9 +120,7 @@ def _representatives(
     found = np.zeros(len(checksums), dtype="int64")
     # Later ones first: what is said of a row last holds.
     if evidence.of_versions("dictionary", "code", "mriqc-snapshot"):
-        found[:] = evidence.causes.number(
-            REPRESENTATIVE, "records are ranked otherwise, as code or dictionary changed"
-        )
+        found[:] = evidence.causes.number(REPRESENTATIVE, RANKED)
     others = (a.of_images(checksums) != b.of_images(checksums)).any(axis=1).to_numpy()
     found[others] = evidence.causes.number(REPRESENTATIVE, "a record of the image changed")
     came_cause, came_detail = passing.came
