@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.diff.cell_rows import CODE, RULES, SCHEMA
-from curation.diff.cells import APPEARED, ChangedCells
+from curation.diff.cells import APPEARED, ROUNDING, ChangedCells
+from curation.diff.disproof import Disproof
 from curation.diff.evidence import Matches
 from curation.diff.reading import those_in
 from curation.diff.rows import Evidence, Pairs
+from curation.diff.sameness import same_texts
 from curation.match.public import PUBLIC_COLUMNS
 from curation.repair import FILLING
 from schemas import table as declared_table
@@ -69,6 +72,9 @@ class Attribution:
         evidence: what causes are taken from.
         neighbours: of some rows (places in ``pairs``), whether another image of the same subject and session came,
             went or is made from another record.
+        disproof: what contradicts causes.
+        retyped: columns of another type.
+        common: columns that both versions have.
         done: of each column that was looked at, rows and causes.
     """
 
@@ -76,7 +82,9 @@ class Attribution:
     rows: np.ndarray
     evidence: Evidence
     neighbours: Callable[[np.ndarray], np.ndarray]
-    retyped: frozenset[str] = frozenset()
+    disproof: Disproof
+    retyped: frozenset[str]
+    common: frozenset[str]
     done: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def causes(self, cells: Sequence[ChangedCells]) -> dict[str, np.ndarray]:
@@ -92,18 +100,38 @@ class Attribution:
         places = np.searchsorted(self.rows, cells.rows)
         pairs = self.pairs.pick(_mask(len(self.rows), places))
         column, number = cells.column, self.evidence.causes.number
+        known = pairs.same | (pairs.base > 0)
         if column in OF_OTHERS:
             found = self._of_others(cells, pairs, places)
         else:
-            found = pairs.base.copy()
+            found = self._of_record(cells, pairs)
             self._fill(found, pairs.same, lambda: self._of_repairs(cells, pairs))
-            self._fill(found, pairs.same, lambda: self._derived(cells, pairs))
+            self._fill(found, known, lambda: self._derived(cells, pairs))
         if column in _pseudonyms(pairs.resource) and "pseudonyms" in self.evidence.changed:
             self._fill(found, pairs.same, lambda: np.full(len(pairs.keys), number(PSEUDONYMS)))
         if column in self.retyped:
-            self._fill(found, pairs.same, lambda: np.full(len(pairs.keys), number(SCHEMA)))
-        self._fill(found, pairs.same, lambda: self._of_versions(cells, pairs))
+            versions = self.evidence.of_versions("dictionary", "code", "mriqc-snapshot")
+            self._fill(
+                found,
+                pairs.same & ~_other_numbers(cells),
+                lambda: np.full(len(pairs.keys), number(SCHEMA, versions)),
+            )
+        self._fill(found, known, lambda: self._of_versions(cells, pairs))
+        if found.any():
+            found[self.disproof.contradicted(cells, places)] = 0
         return found
+
+    def _of_record(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
+        """Cells of rows that are made from another record, or another version of it.
+
+        What is made of other columns changes with them only.
+        """
+        sources = _sources(cells.column)
+        if not sources or not all(name in self.common for name in sources):
+            return pairs.base.copy()
+        changed = [self.done[name][0] for name in sources if name in self.done]
+        rows = np.unique(np.concatenate([np.array([], dtype="int64"), *changed]))
+        return np.where(np.isin(cells.rows, rows), pairs.base, 0)
 
     def _fill(self, found: np.ndarray, where: np.ndarray, causes: Callable[[], np.ndarray]) -> None:
         """Give causes to cells that have none yet."""
@@ -122,8 +150,8 @@ class Attribution:
         had, old, old_rules = a.of(cells.column, pairs.record_a)
         has, new, rules = b.of(cells.column, pairs.record_b)
         differs = (had != has) | (old != new) | (old_rules != rules)
-        differs &= ~had | _same_texts(old, cells.old)
-        differs &= ~has | _same_texts(new, cells.new)
+        differs &= ~had | same_texts(old, cells.old)
+        differs &= ~has | same_texts(new, cells.new)
         for place in np.flatnonzero(differs):
             found[place] = self._repair(old_rules[place], rules[place])
         return found
@@ -194,8 +222,8 @@ class Attribution:
             if "numpy" in self.evidence.changed:
                 found[found == 0] = number(CODE, "numpy")
             if not self.evidence.a.same_shown(self.evidence.b, pairs.resource):
-                moved = (found == 0) & (cells.kinds != 1) & (cells.kinds != 2)
-                found[moved] = number(OF_TABLE, "interquartile ranges")
+                found[found == 0] = number(OF_TABLE, "interquartile ranges")
+            found[self.disproof.off_scale(cells, ~differs)] = 0
         return found
 
     def _counts(self, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
@@ -215,7 +243,7 @@ class Attribution:
             for ledgers in (self.evidence.a, self.evidence.b)
         )
         expected = _expected(cells.column, b, pairs.checksums, copies_b, asked_b)
-        holds = _same_texts(expected, cells.new)
+        holds = same_texts(expected, cells.new)
         found[differs & holds & (copies_a == 0)] = number(FOUND)
         found[differs & holds & (copies_b == 0)] = number(LOST)
         found[differs & holds & (copies_a > 0) & (copies_b > 0)] = number(OTHER_COPY)
@@ -249,7 +277,7 @@ class Attribution:
             )
             moved[a != b] = self.evidence.causes.number(f"the image came to or left {resource}")
             expected[b] += f" {resource}"
-        holds = _same_texts(np.array([text.strip() or None for text in expected], dtype=object), cells.new)
+        holds = same_texts(np.array([text.strip() or None for text in expected], dtype=object), cells.new)
         return np.where((found == 0) & holds, moved, found)
 
     def _are_of_image(self, ids: pa.Array, pairs: Pairs) -> np.ndarray:
@@ -280,6 +308,12 @@ def _sources(column: str) -> tuple[str, ...]:
     return _COMMENT if column.startswith("artifact_") else DERIVED_OF.get(column, ())
 
 
+def _other_numbers(cells: ChangedCells) -> np.ndarray:
+    """Where a cell holds another number than before, whatever its type."""
+    old, new = (pd.to_numeric(one.to_pandas(), errors="coerce") for one in (cells.old, cells.new))
+    return np.asarray((old.notna() & new.notna() & (cells.kinds != ROUNDING)).to_numpy(), dtype=bool)
+
+
 def _mask(count: int, places: np.ndarray) -> np.ndarray:
     found = np.zeros(count, dtype=bool)
     found[places] = True
@@ -308,27 +342,6 @@ def _expected(
     if column == "public":
         return np.where(copies > 0, "true", "false").astype(object)
     return copies.astype(str).astype(object)
-
-
-def _same_texts(ledger: np.ndarray, cells: pa.Array) -> np.ndarray:
-    """Whether ledger and cell hold the same: the same text, or texts of the same number; JSON of a text is it, too."""
-    ours = np.asarray(cells.to_numpy(zero_copy_only=False), dtype=object)
-    same = ledger == ours
-    for place in np.flatnonzero(~same):
-        one, other = ledger[place], ours[place]
-        if one is None or other is None:
-            # An empty text and a missing one, and NaN, say as little.
-            same[place] = (one or "") == ("" if other == "nan" else other or "")
-        else:
-            same[place] = _number(one) == _number(other) is not None
-    return same.astype(bool)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _numbers(cells: pa.Array) -> np.ndarray:

@@ -12,6 +12,7 @@ from curation.diff.aligning import Alignment
 from curation.diff.causes import SUBJECT, Attribution, same_subjects
 from curation.diff.cell_rows import SCHEMA, Aligned, Causes, CellRows, is_by_code
 from curation.diff.cells import APPEARED, CHANGED, DISAPPEARED, KINDS, ROUNDING, ChangedCells
+from curation.diff.disproof import make_disproof
 from curation.diff.model import UNEXPLAINED, Cause, CellExample, ColumnDifference, Retyped, TableDifference
 from curation.diff.reading import TableFile, whole
 from curation.diff.rows import Evidence, Pairs, pair_rows, why_added, why_removed
@@ -74,12 +75,19 @@ class Draft:
         return _column(file, "md5sum").take(pa.array(places))
 
 
-def explain(draft: Draft, evidence: Evidence, *, alone: bool = False) -> TableDifference:
+def explain(
+    draft: Draft,
+    evidence: Evidence,
+    others: tuple[TableFile, TableFile] | None,
+    *,
+    alone: bool = False,
+) -> TableDifference:
     """Find out why everything that differs in a table does.
 
     Args:
         draft: what differs.
         evidence: what causes are taken from.
+        others: in both versions the other table that shows the same records; ``None`` where there is none.
         alone: whether the draft is of one row, and not of a whole table.
     """
     aligned, rows = draft.aligned, draft.aligned.alignment
@@ -91,7 +99,26 @@ def explain(draft: Draft, evidence: Evidence, *, alone: bool = False) -> TableDi
     whole_rows = _whole_rows(draft, evidence)
     pairs, changed = _pairs(draft, evidence), draft.rows
     neighbours = _Neighbours(draft, evidence, pairs, alone)
-    attribution = Attribution(pairs, changed, evidence, neighbours.of, frozenset(one.name for one in retyped))
+    disproof = make_disproof(
+        pairs,
+        rows,
+        changed,
+        (draft.a, draft.b),
+        others,
+        (aligned.records_a, aligned.records_b),
+        draft.cells,
+        evidence,
+        alone=alone,
+    )
+    attribution = Attribution(
+        pairs,
+        changed,
+        evidence,
+        neighbours.of,
+        disproof,
+        frozenset(one.name for one in retyped),
+        frozenset(draft.a.kinds.keys() & draft.b.kinds.keys()),
+    )
     why = attribution.causes(draft.cells)
     cells = [_cell_rows(aligned, one, why[one.column], evidence.causes) for one in draft.cells]
     columns = [_column_difference(one, made) for one, made in zip(draft.cells, cells, strict=True)]

@@ -17,6 +17,9 @@ UPSTREAM = "record changed upstream"
 REPRESENTATIVE = "new representative"
 _VERSIONS = {"dictionary": DICTIONARY, "code": CODE, "mriqc-snapshot": CODE}
 
+_FATES = (("representative",), ("representative", "duplicate"))
+"""Fates of records that stand in a table: a unique one, a curated one."""
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -95,13 +98,16 @@ def pair_rows(
     role = _role(table)
     ids_a, ids_b = _objects(record_a), _objects(record_b)
     known = (a.texts(role, places_a) == ids_a) & (b.texts(role, places_b) == ids_b)
-    known &= (places_a >= 0) & (places_b >= 0)
+    known &= _is_of(table, checksums, a, places_a) & _is_of(table, checksums, b, places_b)
     same_id = ids_a == ids_b
-    same_content = np.ones(len(known), dtype=bool)
-    for name in ("etag", "updated", "md5sum"):
-        same_content &= a.texts(name, places_a) == b.texts(name, places_b)
+    # What the service changes gets another etag and another time.
+    same_version, same_image = (
+        np.logical_and.reduce([a.texts(name, places_a) == b.texts(name, places_b) for name in names])
+        for names in (("etag", "updated"), ("md5sum",))
+    )
+    same_content = same_version & same_image
     base = np.zeros(len(known), dtype="int64")
-    base[known & same_id & ~same_content] = evidence.causes.number(UPSTREAM)
+    base[known & same_id & ~same_version] = evidence.causes.number(UPSTREAM)
     moved = np.flatnonzero(known & ~same_id)
     if len(moved):
         picked = pa.array(moved)
@@ -216,10 +222,18 @@ def _judged_otherwise(
 
 def _stands(table: str, keys: pa.Array, ids: pa.Array, records: Records, places: np.ndarray) -> np.ndarray:
     """Whether a ledger says that a record stands in a table, in the row of this key."""
-    stands = (places >= 0) & (records.texts(_role(table), places) == _objects(ids))
+    stands = records.texts(_role(table), places) == _objects(ids)
+    return np.asarray(stands & _is_of(table, keys, records, places), dtype=bool)
+
+
+def _is_of(table: str, checksums: pa.Array, records: Records, places: np.ndarray) -> np.ndarray:
+    """Whether a ledger has records as sound ones of the images in whose rows they stand."""
+    found = (places >= 0) & np.isin(
+        records.texts("fate", places).astype(str), _FATES[table in CURATED_TABLES]
+    )
     if table != "rating":
-        stands &= _lower(records.texts("md5sum", places)) == _lower(_objects(keys))
-    return stands
+        found &= _lower(records.texts("md5sum", places)) == _lower(_objects(checksums))
+    return np.asarray(found, dtype=bool)
 
 
 def _absent(table: str, keys: pa.Array, records: Records) -> np.ndarray:
