@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curation.code import source_digest
-from curation.diff import Difference
+from curation.diff import Difference, open_version
 from curation.diff.cell_rows import UNEXPLAINED
-from curation.diff.reading import TableFile
+from curation.diff.compare import draft_of, explain_all
+from curation.diff.reading import OneRow, TableFile
 from curation.diff.sameness import same_cells, same_texts
 from curation.diff.spreads import out_of_bounds, scale_bounds
 from tests.curation.diff.test_causes import between, cells, why
@@ -196,6 +197,22 @@ def test_contradictions_are_found_in_csv_too(pair: Pair) -> None:
         shutil.rmtree(folder / "parquet")
     columns = {column for _, _, column in unexplained(between(pair.a, pair.b))}
     assert "bids_meta_Manufacturer" in columns
+
+
+def test_life_of_an_image_is_held_against_both_tables(pair: Pair) -> None:
+    flip(pair.b, "T1w_curated", UPSTREAM, "cjv", 0.5)
+    a, b = open_version(str(pair.a)), open_version(str(pair.b))
+
+    def row(name: str) -> tuple[OneRow, OneRow]:
+        files = [TableFile(version.path(f"parquet/{name}.parquet")) for version in (a, b)]
+        one, other = (OneRow(file, file.find("md5sum", UPSTREAM)) for file in files)
+        return one, other
+
+    drafts = [draft_of(name, *row(name)) for name in ("T1w", "T1w_curated")]
+    unique, curated = explain_all(a, b, drafts, row, alone=True)
+    assert unique.unexplained == 0
+    (cell,) = curated.unexplained_cells
+    assert (cell.key, cell.column) == (UPSTREAM, "cjv")
 
 
 # --- spreads ---------------------------------------------------------------------------------------------------
