@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -16,6 +16,7 @@ from curation.diff.cells import APPEARED, ROUNDING, ChangedCells
 from curation.diff.disproof import Disproof
 from curation.diff.evidence import Matches
 from curation.diff.reading import those_in
+from curation.diff.recomputed import sources_of
 from curation.diff.rows import Evidence, Pairs
 from curation.diff.sameness import same_texts
 from curation.match.public import PUBLIC_COLUMNS
@@ -29,22 +30,6 @@ OF_IMAGE, OF_TABLE = "other records of the image", "the whole table"
 DERIVED, PSEUDONYMS = "derived of a changed cell", "pseudonym key changed"
 SIDECAR = "sidecar of the public image"
 _RATINGS = "other ratings of the image"
-_COMMENT = ("comment",)
-DERIVED_OF: Mapping[str, tuple[str, ...]] = {
-    "manufacturer": ("bids_meta_Manufacturer", "bids_meta_ManufacturersModelName"),
-    "scanner_model": ("bids_meta_ManufacturersModelName",),
-    "field_strength_nominal": (
-        "bids_meta_MagneticFieldStrength", "bids_meta_ImagingFrequency", "bids_meta_ManufacturersModelName",
-    ),
-    "mriqc_version": ("provenance_version",),
-    "mriqc_series": ("provenance_version",),
-    "task": ("bids_meta_task_id", "bids_meta_TaskName"),
-    "rating_value": ("rating",),
-    "rating_label": ("rating",),
-    "other_codes": _COMMENT,
-    "comment_text": _COMMENT,
-}  # fmt: skip
-"""Columns that are made of others (curation/harmonise.py, curation/ratings.py), and of which."""
 _COUNTED = ("n_records", "n_versions", "iqm_spread", "n_same_acquisition")
 _OF_RATINGS = ("n_ratings_of_image", "image_table", "repeat_of")
 OF_OTHERS = frozenset((*PUBLIC_COLUMNS, *_COUNTED, *_OF_RATINGS))
@@ -94,7 +79,7 @@ class Attribution:
         return {name: why for name, (_, why) in self.done.items()}
 
     def _rank(self, column: str) -> int:
-        return 2 if column == "flags" else 1 if _sources(column) else 0
+        return 2 if column == "flags" else 1 if sources_of(column) else 0
 
     def _of_column(self, cells: ChangedCells) -> np.ndarray:
         places = np.searchsorted(self.rows, cells.rows)
@@ -126,7 +111,7 @@ class Attribution:
 
         What is made of other columns changes with them only.
         """
-        sources = _sources(cells.column)
+        sources = sources_of(cells.column)
         if not sources or not all(name in self.common for name in sources):
             return pairs.base.copy()
         changed = [self.done[name][0] for name in sources if name in self.done]
@@ -177,7 +162,7 @@ class Attribution:
     def _derived(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
         found = np.zeros(len(pairs.keys), dtype="int64")
         number = self.evidence.causes.number
-        sources = _sources(cells.column)
+        sources = sources_of(cells.column)
         if cells.column == "flags" and pairs.table in CURATED_TABLES:
             sources = tuple(name for name in self.done if name not in OF_OTHERS)
             for cause, name, asked in (
@@ -195,7 +180,7 @@ class Attribution:
                 rows, why = self.done[name]
                 explained = rows[why > 0]
                 found[np.isin(cells.rows, explained)] = number(DERIVED, name)
-        if (_sources(cells.column) or cells.column == "flags") and "rules" in self.evidence.changed:
+        if (sources_of(cells.column) or cells.column == "flags") and "rules" in self.evidence.changed:
             found[found == 0] = number(RULES)
         return found
 
@@ -255,21 +240,24 @@ class Attribution:
     def _of_ratings(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
         found, number = pairs.base.copy(), self.evidence.causes.number
         if cells.column == "image_table":
-            return self._image_tables(cells, pairs, found)
+            return self._image_tables(cells, pairs)
         counts, differs = self._counts(pairs)
         if cells.column == "n_ratings_of_image":
-            differs &= counts == _numbers(cells.new)
+            # Where no image is named, nothing else is known to be of it.
+            told = np.maximum(counts, 1) == _numbers(cells.new)
         else:
-            differs &= self._are_of_image(cells.new, pairs)
-            if "pseudonyms" in self.evidence.changed:
-                found[found == 0] = number(PSEUDONYMS)
+            told = self._are_of_image(cells.new, pairs)
+        differs &= told
+        found[~told] = 0
+        if cells.column == "repeat_of" and "pseudonyms" in self.evidence.changed:
+            found[found == 0] = number(PSEUDONYMS)
         found[(found == 0) & differs] = number(_RATINGS)
         return found
 
-    def _image_tables(self, cells: ChangedCells, pairs: Pairs, found: np.ndarray) -> np.ndarray:
-        """Where an image came to a table or left it, and the cell names those that have it."""
-        expected = np.full(len(found), "", dtype=object)
-        moved = np.zeros(len(found), dtype="int64")
+    def _image_tables(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
+        """Where an image came or left, or a rating is of another, and the cell names the tables that have the image."""
+        expected = np.full(len(pairs.keys), "", dtype=object)
+        moved = np.zeros(len(pairs.keys), dtype="int64")
         for resource in IMAGE_RESOURCES:
             a, b = (
                 one.records[resource].of_images(pairs.checksums)["count"].to_numpy() > 0
@@ -278,7 +266,7 @@ class Attribution:
             moved[a != b] = self.evidence.causes.number(f"the image came to or left {resource}")
             expected[b] += f" {resource}"
         holds = same_texts(np.array([text.strip() or None for text in expected], dtype=object), cells.new)
-        return np.where((found == 0) & holds, moved, found)
+        return np.where(holds, np.where(pairs.base > 0, pairs.base, moved), 0)
 
     def _are_of_image(self, ids: pa.Array, pairs: Pairs) -> np.ndarray:
         """Where ids are those of ratings of the same image, or there is none."""
@@ -302,10 +290,6 @@ class Attribution:
         if cells.column in _iqms(pairs.resource):
             found[cells.kinds != APPEARED] = 0
         return found
-
-
-def _sources(column: str) -> tuple[str, ...]:
-    return _COMMENT if column.startswith("artifact_") else DERIVED_OF.get(column, ())
 
 
 def _other_numbers(cells: ChangedCells) -> np.ndarray:

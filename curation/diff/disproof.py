@@ -13,13 +13,14 @@ from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from curation.diff.aligning import Alignment
-from curation.diff.cells import ChangedCells, texts
+from curation.diff.cells import ROUNDING, ChangedCells, texts
 from curation.diff.evidence import Ledgers, Records
 from curation.diff.picking import pick
 from curation.diff.reading import TableFile, places_in, whole
-from curation.diff.recomputed import Recomputed, made_of_others
+from curation.diff.recomputed import Recomputed, read_anew
 from curation.diff.rows import Evidence, Pairs
 from curation.diff.sameness import same_cells, same_texts
 from curation.diff.spreads import out_of_bounds, scale_bounds
@@ -84,8 +85,10 @@ class Shown:
         if column in OF_LEDGER:
             return self._not_of_record(column, which, cells)
         if column in received_columns(self.table):
-            return self._not_received(column, which, cells)
-        return self.own.contradicts(column, self.places[which], cells)
+            wrong = self._not_received(column, which, cells)
+            return wrong | self.own.unfollowed(column, self.places[which])
+        places = self.places[which]
+        return self.own.contradicts(column, places, cells) | self.own.unfollowed(column, places)
 
     def _not_of_record(self, column: str, which: np.ndarray, cells: pa.Array) -> np.ndarray:
         records = self.ledgers.records[self.own.resource]
@@ -168,6 +171,10 @@ class Disproof:
         wrong = np.zeros(len(which), dtype=bool)
         if self.alone and cells.column == "n_same_acquisition":
             return wrong
+        if cells.column in self._iqms:
+            # Zeros of both signs are alike, and so is whatever is no number.
+            other = (cells.kinds != ROUNDING) & ~same_cells(cells.old, cells.new)
+            wrong |= other & self._unlike_exact_repeats(which)
         for side, held in zip(self.sides, (cells.old, cells.new), strict=True):
             wrong |= side.contradicts(cells.column, which, held)
             if cells.column == "iqm_spread":
@@ -191,8 +198,25 @@ class Disproof:
 
     @cached_property
     def _scale(self) -> tuple[float, float]:
-        iqms = [column.name for column in declared_table(self.pairs.resource).iqms]  # type: ignore[arg-type]
-        return scale_bounds(self.sides[0].file, self.sides[1].file, iqms)
+        return scale_bounds(self.sides[0].file, self.sides[1].file, self._iqms)
+
+    @cached_property
+    def _iqms(self) -> list[str]:
+        return [column.name for column in declared_table(self.pairs.resource).iqms]  # type: ignore[arg-type]
+
+    def _unlike_exact_repeats(self, which: np.ndarray) -> np.ndarray:
+        """Rows made from another record of the one run of the image, whose repeats, says the ledger, are all exact."""
+        before, now = (side.ledgers.records[self.pairs.resource] for side in self.sides)
+        picked = pa.array(which)
+        checksums, former = self.pairs.checksums.take(picked), self.pairs.record_a.take(picked)
+        counts, repeats = now.of_images(checksums)["count"].to_numpy(), now.repeats(checksums)
+        alike = (repeats["first"] == 1) & (repeats["noisy"] == 0) & (repeats["repeats"] == counts)
+        etags = [one.texts("etag", one.places(former)) for one in (before, now)]
+        images = pc.equal(
+            pa.array(now.texts("md5sum", now.places(former)), pa.string()), checksums.cast(pa.string())
+        )
+        there = (etags[0] == etags[1]) & pc.fill_null(images, False).to_numpy(zero_copy_only=False)
+        return np.asarray(alike.to_numpy() & there, dtype=bool)
 
 
 def _spread_without_repeats(records: Records, checksums: pa.Array, cells: pa.Array) -> np.ndarray:
@@ -239,7 +263,7 @@ def make_disproof(
         places = [one.rows for one in cells if one.column in names]
         return np.searchsorted(changed, np.unique(np.concatenate([np.array([], dtype="int64"), *places])))
 
-    made = rows_of(made_of_others(pairs.table))
+    made = rows_of(read_anew(pairs.table))
     flagged = rows_of(("flags",))
     sides = []
     for side, common in enumerate((rows.common_a, rows.common_b)):

@@ -99,13 +99,19 @@ class Records:
             {
                 "md5sum": pc.utf8_lower(whole(rows.column("md5sum"))).to_pandas(),
                 "repeats": 1,
-                "noisy": pc.equal(rows.column("repeat"), "noisy").cast(pa.int64()).to_pandas(),
+                **{
+                    name: pc.equal(rows.column("repeat"), name).cast(pa.int64()).to_pandas()
+                    for name in ("first", "noisy")
+                },
             }
         )
         return frame.groupby("md5sum").sum()
 
     def repeats(self, checksums: pa.Array) -> pd.DataFrame:
-        """Of images, how many records are of repeated runs (``repeats``), and how many are not like the first."""
+        """Of images, how many records are of repeated runs, and of these the ``first`` ones, and those not like it.
+
+        In columns ``repeats``, ``first`` and ``noisy``.
+        """
         return _at_images(self._repeats, checksums)
 
 

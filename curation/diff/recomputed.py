@@ -6,7 +6,7 @@ that did not change what these hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,6 +29,22 @@ from schemas import table as declared_table
 from schemas.dictionary import Resource
 from schemas.published import CURATED_TABLES, published_table
 
+_COMMENT = ("comment",)
+DERIVED_OF: Mapping[str, tuple[str, ...]] = {
+    "manufacturer": ("bids_meta_Manufacturer", "bids_meta_ManufacturersModelName"),
+    "scanner_model": ("bids_meta_ManufacturersModelName",),
+    "field_strength_nominal": (
+        "bids_meta_MagneticFieldStrength", "bids_meta_ImagingFrequency", "bids_meta_ManufacturersModelName",
+    ),
+    "mriqc_version": ("provenance_version",),
+    "mriqc_series": ("provenance_version",),
+    "task": ("bids_meta_task_id", "bids_meta_TaskName"),
+    "rating_value": ("rating",),
+    "rating_label": ("rating",),
+    "other_codes": _COMMENT,
+    "comment_text": _COMMENT,
+}  # fmt: skip
+"""Columns that are made of others (curation/harmonise.py, curation/ratings.py), and of which."""
 SAMPLE, LEAST = 5_000, 100
 """Rows that did not change, of which cells are made again: so many at the most; so few are no reason to believe."""
 _SCANNER: tuple[str, ...] = (
@@ -44,6 +60,12 @@ _OF_LEDGERS = frozenset(("undecidable_value", "repetition_time_doubtful", "sidec
 _REPAIRS, _DISAGREEMENTS = "audit/repairs.csv", "audit/disagreements.csv"
 
 
+def read_anew(table: str) -> frozenset[str]:
+    """Columns of a table that are made of others, and those."""
+    sources = _RATED if table == "rating" else _SCANNER if table in CURATED_TABLES else ()
+    return made_of_others(table).union(sources)
+
+
 def made_of_others(table: str) -> frozenset[str]:
     """Columns of a table that are made of others of the same row, flags of images excepted."""
     if table == "rating":
@@ -52,6 +74,11 @@ def made_of_others(table: str) -> frozenset[str]:
         rows = published_table(table).arrow_schema.empty_table()
         return frozenset(harmonise(table.removesuffix("_curated"), rows))  # type: ignore[arg-type]
     return frozenset()
+
+
+def sources_of(column: str) -> tuple[str, ...]:
+    """What a column is made of; nothing for one that is not made of others."""
+    return _COMMENT if column.startswith("artifact_") else DERIVED_OF.get(column, ())
 
 
 @dataclass(frozen=True)
@@ -65,7 +92,7 @@ class Recomputed:
         records: of every row, the record that it is made from.
         ledgers: of the version.
         changed: places of the rows that differ from the other version's.
-        derived: of those, the places where a column differs that is made of others.
+        derived: of those, the places where a column differs that is made of others, or that others are made of.
         flagged: likewise, where flags differ.
     """
 
@@ -96,6 +123,31 @@ class Recomputed:
         if made is None or not self._agrees(made[column], column):
             return np.zeros(len(places), dtype=bool)
         return ~same_cells(made[column].take(pa.array(np.searchsorted(self.derived, places))), cells)
+
+    def unfollowed(self, column: str, places: np.ndarray) -> np.ndarray:
+        """Where what is made of a column is not what it says: one of them is another than it should be.
+
+        Args:
+            column: any.
+            places: of rows, among those that differ in this column.
+        """
+        wrong = np.zeros(len(places), dtype=bool)
+        made = self._made if column in self._sources else None
+        for name, cells in (made or {}).items():
+            if column in sources_of(name) and name in self.file.kinds and self._agrees(cells, name):
+                rows = pa.array(np.searchsorted(self.derived, places))
+                wrong |= ~same_cells(cells.take(rows), self._held[name].take(rows))
+        return wrong
+
+    @property
+    def _sources(self) -> tuple[str, ...]:
+        return _RATED if self.table == "rating" else _SCANNER if self.table in CURATED_TABLES else ()
+
+    @cached_property
+    def _held(self) -> dict[str, pa.Array]:
+        """Of rows where a column or what it is made of differs: what such columns hold, as texts."""
+        names = [name for name in made_of_others(self.table) if name in self.file.kinds]
+        return {name: texts(column) for name, column in pick(self.file, names, self.derived).items()}
 
     @cached_property
     def _sample(self) -> np.ndarray:
@@ -132,12 +184,8 @@ class Recomputed:
     @cached_property
     def _made(self) -> dict[str, pa.Array] | None:
         """Of rows where such a column differs, and then of the sample: what all such columns hold, as texts."""
-        makes: Callable[[pa.Table], pa.Table]
-        if self.table == "rating":
-            names, makes = _RATED, rate
-        else:
-            names, makes = _SCANNER, self._harmonised
-        rows = self._rows(names, np.concatenate([self.derived, self._sample]))
+        makes: Callable[[pa.Table], pa.Table] = rate if self.table == "rating" else self._harmonised
+        rows = self._rows(self._sources, np.concatenate([self.derived, self._sample]))
         if rows is None:
             return None
         made = makes(rows)

@@ -81,6 +81,34 @@ def test_row_that_is_another_hides_no_cell(
     assert {key for _, key, _ in unexplained(found)} == {key}
 
 
+def test_records_of_one_run_that_are_exact_repeats_have_the_same_iqms(pair: Pair) -> None:
+    found = between(pair.a, pair.b)
+    assert why(found, "T1w", checksum("7"), "cjv")[0] == "new representative"
+    edit_lines(
+        pair.b / "audit" / "records.csv", lambda lines: [one.replace('"noisy"', '"exact"') for one in lines]
+    )
+    assert unexplained(between(pair.a, pair.b)) == {
+        ("T1w", checksum("7"), "cjv"), ("T1w_curated", checksum("7"), "iqm_spread")
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "column", "value"),
+    [
+        ("T1w_curated", REPRESENTATIVE, "provenance_version", "23.1.0"),
+        ("rating", record_id(41), "rating", "2"),
+        ("rating", record_id(41), "n_ratings_of_image", 5),
+        ("rating", record_id(41), "image_table", "bold"),
+        ("rating", record_id(41), "repeat_of", record_id(40)),
+    ],
+)
+def test_cells_that_others_do_not_follow_have_no_cause(
+    pair: Pair, table: str, key: str, column: str, value: Any
+) -> None:
+    flip(pair.b, table, key, column, value)
+    assert (table, key, column) in unexplained(between(pair.a, pair.b))
+
+
 def test_columns_that_are_made_of_a_planted_cell_have_no_cause_either(pair: Pair) -> None:
     flip(pair.b, "T1w_curated", UPSTREAM, "bids_meta_Manufacturer", "GE")
     flip(pair.b, "T1w_curated", UPSTREAM, "manufacturer", "GE")
