@@ -1,4 +1,4 @@
-"""Two made-up versions of a curated table, with ledgers: what :mod:`benchmarks.diff` compares."""
+"""Two made-up versions of a curated table and its unique one, with ledgers: what :mod:`benchmarks.diff` compares."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from curation.deduplicate.repeats import interquartile_range
 from curation.partitions import text_columns
 from curation.tables import CHUNK_ROWS, TableWriter, encode
 from schemas import RESOURCES, table
 from schemas.published import CURATED_TABLES, LEDGERS, UNIQUE_TABLES, published_table
 
 RESOURCE, TABLE = "T1w", "T1w_curated"
+COMPARED = (RESOURCE, TABLE)
 SEED = 2026
 CHANGED = 0.01
 """Share of the rows that change: a quarter each by a new representative, upstream, by repair, by a public match."""
@@ -42,7 +44,7 @@ def write_versions(folder: str, rows: int) -> dict[str, int]:
     """
     rng = np.random.default_rng(SEED)
     total = rows + round(rows * ADDED)
-    columns = _columns(total, rng)
+    received = _columns(total, rng)
     order = rng.permutation(rows)
     quarter, gone = round(rows * CHANGED / 4), round(rows * REMOVED)
     replaced, upstream, repaired, matched = (order[n * quarter : (n + 1) * quarter] for n in range(4))
@@ -52,31 +54,27 @@ def write_versions(folder: str, rows: int) -> dict[str, int]:
     public[matched] = False
     repairs = np.flatnonzero(rng.random(total) < REPAIRED)
     repairs = repairs[~np.isin(repairs, repaired)]
-    first = np.arange(rows)
-    columns["n_records"] = pa.array(1 + (rng.random(total) < REPEATED))
-    columns["n_versions"] = columns["n_records"]
-    _spread(columns, spread, rng)
-    _publish(columns, public)
-    _write(Path(folder, "a"), columns, first, repairs, public)
-    new = dict(columns)
-    _replace(new, replaced, rng)
-    _change(new, _UPSTREAM_COLUMN, upstream, 2.0)
-    _change(new, _REPAIRED_COLUMN, repaired, 0.001)
-    _spread(new, spread, rng)
-    public[matched] = True
-    _publish(new, public)
-    second = np.setdiff1d(np.arange(total), removed)
-    new["etag"] = _changed_texts(columns["etag"], upstream, _hexadecimal(total, 40, rng))
+    first, second = np.arange(rows), np.setdiff1d(np.arange(total), removed)
+    repeated = rng.random(total) < REPEATED
+    repeated[spread] = True
+    received["n_records"] = received["n_versions"] = pa.array(1 + repeated)
+    before = dict(received)
+    _change(before, _REPAIRED_COLUMN, repairs, 0.001)
+    _spread(before, spread, rng)
+    _publish(before, public)
+    _write(Path(folder, "a"), received, before, first, repairs, public)
+    received = dict(received)
+    _change(received, _UPSTREAM_COLUMN, upstream, 2.0)
+    received["etag"] = _changed_texts(received["etag"], upstream, _hexadecimal(total, 40, rng))
+    now = dict(received)
     every = np.sort(np.concatenate([repairs, repaired]))
-    _write(
-        Path(folder, "b"),
-        new,
-        second,
-        every,
-        public,
-        withdrawn=int(columns["n_records"].to_numpy()[removed].sum()),
-        replaced=(columns, replaced),
-    )
+    _change(now, _REPAIRED_COLUMN, every, 0.001)
+    _replace(now, replaced, rng)
+    _rescale(now, before, first, second)
+    public[matched] = True
+    _publish(now, public)
+    withdrawn = int(received["n_records"].to_numpy()[removed].sum())
+    _write(Path(folder, "b"), received, now, second, every, public, withdrawn=withdrawn)
     return {"a": len(first), "b": len(second)}
 
 
@@ -151,6 +149,17 @@ def _spread(columns: dict[str, pa.Array], places: np.ndarray, rng: np.random.Gen
     columns["iqm_spread"] = pa.array(values, mask=missing)
 
 
+def _rescale(
+    columns: dict[str, pa.Array], before: Mapping[str, pa.Array], first: np.ndarray, second: np.ndarray
+) -> None:
+    """Spreads move as the interquartile range of an IQM does."""
+    name = next(one.name for one in table(RESOURCE).iqms if pa.types.is_floating(columns[one.name].type))
+    was, is_ = (
+        interquartile_range(one[name].to_numpy()[rows]) for one, rows in ((before, first), (columns, second))
+    )
+    columns["iqm_spread"] = pc.multiply(before["iqm_spread"], was / is_)
+
+
 def _publish(columns: dict[str, pa.Array], public: np.ndarray) -> None:
     nothing, mask = pa.scalar(None, pa.string()), pa.array(public)
     texts = {
@@ -163,26 +172,26 @@ def _publish(columns: dict[str, pa.Array], public: np.ndarray) -> None:
 
 def _write(
     folder: Path,
+    received: Mapping[str, pa.Array],
     columns: Mapping[str, pa.Array],
     rows: np.ndarray,
     repairs: np.ndarray,
     public: np.ndarray,
     *,
     withdrawn: int = 0,
-    replaced: tuple[Mapping[str, pa.Array], np.ndarray] | None = None,
 ) -> None:
-    """Write a version: the table, empty ones beside it, ledgers, ``snapshot.json``."""
+    """Write a version: both tables, empty ones beside them, ledgers, ``snapshot.json``."""
+    filled = {RESOURCE: received, TABLE: columns}
     for name in (*UNIQUE_TABLES, *CURATED_TABLES):
         schema = published_table(name).arrow_schema
-        made = (
-            pa.table([columns[field].take(pa.array(rows)) for field in schema.names], schema=schema)
-            if name == TABLE
-            else schema.empty_table()
-        )
+        made = schema.empty_table()
+        if name in filled:
+            picked = {field: column.take(pa.array(rows)) for field, column in filled[name].items()}
+            made = _filled(schema, picked, len(rows))
         _write_table(made, folder / "csv" / f"{name}.csv", folder / "parquet" / f"{name}.parquet")
     ledgers = {
-        "records": _records(columns, rows, replaced),
-        "repairs": _repairs(columns, repairs[np.isin(repairs, rows)]),
+        "records": _records(received, columns, rows),
+        "repairs": _repairs(received, columns, repairs[np.isin(repairs, rows)]),
         "matches": _matches(columns, rows[public[rows]]),
     }
     for name in LEDGERS:
@@ -207,49 +216,48 @@ def _write_table(rows: pa.Table, csv: Path, parquet: Path | None = None) -> None
         )  # fmt: skip
 
 
-def _records(
-    columns: Mapping[str, pa.Array],
-    rows: np.ndarray,
-    replaced: tuple[Mapping[str, pa.Array], np.ndarray] | None,
-) -> pa.Table:
-    """A row a record: those that the table shows, those that were replaced, and duplicates."""
-    more = rows[columns["n_records"].to_numpy()[rows] > 1]
-    pieces = [_record_rows(columns, rows, "representative", columns["record_id"])]
-    if replaced is not None:
-        before, places = replaced
-        more = more[~np.isin(more, places) | (before["n_records"].to_numpy()[more] > 1)]
-        pieces.append(_record_rows(columns, places[np.isin(places, rows)], "duplicate", before["record_id"]))
-    pieces.append(_record_rows(columns, more, "duplicate", columns["duplicate_id"]))
+def _records(received: Mapping[str, pa.Array], columns: Mapping[str, pa.Array], rows: np.ndarray) -> pa.Table:
+    """A row a record: those that the unique table shows, duplicates, and those that only the curated table shows."""
+    more = rows[received["n_records"].to_numpy()[rows] > 1]
+    replaced = rows[columns["n_records"].to_numpy()[rows] > received["n_records"].to_numpy()[rows]]
+    spread = columns["iqm_spread"].is_valid()
+    pieces = []
+    for places, ids, fate, repeat in (
+        (rows, received["record_id"], "representative", "first"),
+        (more, received["duplicate_id"], "duplicate", "noisy"),
+        (replaced, columns["record_id"], "duplicate", None),
+    ):
+        picked = pa.array(places)
+        nothing = pa.scalar(None, pa.string())
+        found: dict[str, pa.Array] = {
+            **_constant({"resource": RESOURCE, "fate": fate}, len(places)),
+            "record_id": ids.take(picked),
+            **{name: received["created"].take(picked) for name in ("created", "updated")},
+            **{name: received[name].take(picked) for name in ("etag", "md5sum")},
+            "representative": received["record_id"].take(picked),
+            "curated_representative": columns["record_id"].take(picked),
+            "repeat": pc.if_else(spread.take(picked), pa.scalar(repeat, pa.string()), nothing),
+        }
+        pieces.append(_filled(published_table("records").arrow_schema, found, len(places)))
     return pa.concat_tables(pieces).sort_by("created")
 
 
-def _record_rows(columns: Mapping[str, pa.Array], places: np.ndarray, fate: str, ids: pa.Array) -> pa.Table:
-    schema, picked = published_table("records").arrow_schema, pa.array(places)
-    found: dict[str, pa.Array] = {
-        "record_id": ids.take(picked),
-        "resource": pa.array([RESOURCE] * len(places)),
-        "created": columns["created"].take(picked),
-        "updated": columns["created"].take(picked),
-        "etag": columns["etag"].take(picked),
-        "md5sum": columns["md5sum"].take(picked),
-        "fate": pa.array([fate] * len(places)),
-        "representative": columns["record_id"].take(picked),
-        "curated_representative": columns["record_id"].take(picked),
-    }
-    return _filled(schema, found, len(places))
-
-
-def _repairs(columns: Mapping[str, pa.Array], places: np.ndarray) -> pa.Table:
+def _repairs(
+    received: Mapping[str, pa.Array], columns: Mapping[str, pa.Array], places: np.ndarray
+) -> pa.Table:
     picked = pa.array(places)
-    values = columns[_REPAIRED_COLUMN].take(picked)
-    texts = [None if value is None else repr(value) for value in values.to_pylist()]
+    old, new = (
+        [None if value is None else repr(value) for value in one[_REPAIRED_COLUMN].take(picked).to_pylist()]
+        for one in (received, columns)
+    )
     found = {
         **{name: columns[name].take(picked) for name in ("record_id", "md5sum")},
         **_constant(
             {"resource": RESOURCE, "column": _REPAIRED_COLUMN, "rule": _RULE, "confidence": "high"},
             len(places),
         ),
-        "new": pa.array(texts, pa.string()),
+        "old": pa.array(old, pa.string()),
+        "new": pa.array(new, pa.string()),
     }
     return _filled(published_table("repairs").arrow_schema, found, len(places))
 

@@ -13,7 +13,7 @@ from curation.repair import NEAR_SECONDS, NEAR_SHARE, Repaired
 from schemas import table
 from schemas.dictionary import Resource
 
-_ECHO_TIME, _REPETITION_TIME = "echo-time-milliseconds", "repetition-time-milliseconds"
+ECHO_TIME, REPETITION_TIME = "echo-time-milliseconds", "repetition-time-milliseconds"
 _LEFT = ("formula_text", "unreadable_acquisition")
 
 
@@ -71,8 +71,8 @@ def _doubtful(resource: Resource, repaired: Repaired) -> np.ndarray:
     which = np.zeros(len(repaired.rows), dtype=bool)
     if resource == "bold":
         return which  # the header tells
-    which[repaired.by_rule.get(_ECHO_TIME, {}).get("bids_meta_EchoTime", [])] = True
-    which[repaired.by_rule.get(_REPETITION_TIME, {}).get("bids_meta_RepetitionTime", [])] = False
+    which[repaired.by_rule.get(ECHO_TIME, {}).get("bids_meta_EchoTime", [])] = True
+    which[repaired.by_rule.get(REPETITION_TIME, {}).get("bids_meta_RepetitionTime", [])] = False
     echo, repetition = (
         _numbers(repaired.rows, f"bids_meta_{name}") for name in ("EchoTime", "RepetitionTime")
     )

@@ -17,7 +17,7 @@ from curation.diff.model import UNEXPLAINED, Cause, Difference, Side, TableDiffe
 MOST_COLUMNS = 8
 """Columns of a table that a terminal shows; ``--html`` and ``--json`` have all."""
 MOST_CELLS = 5
-_BAD, _HEAD = "bold red", "bold"
+_BAD, _DOUBTFUL, _HEAD = "bold red", "yellow", "bold"
 
 
 def difference_lines(found: Difference) -> Iterator[RenderableType]:
@@ -25,7 +25,7 @@ def difference_lines(found: Difference) -> Iterator[RenderableType]:
     yield _sides(found.a, found.b)
     yield Text(words.headline(found))
     if found.unexplained or not found.is_empty:
-        yield Text(words.verdict(found), style=_BAD if found.unexplained else "green")
+        yield Text(words.verdict(found), style=_style(found) or "green")
     if skipped := words.skipped(found):
         yield Text(f"{skipped}.", style="dim")
     for note in found.notes:
@@ -36,6 +36,8 @@ def difference_lines(found: Difference) -> Iterator[RenderableType]:
         return
     if found.unexplained:
         yield from _unexplained(found)
+    if found.by_code:
+        yield from _by_code(found)
     if lost := list(words.severe(found)):
         yield Text("\nLost", style=_HEAD)
         yield from (Padding(Text(line), (0, 0, 0, 2)) for line in lost)
@@ -67,6 +69,22 @@ def _unexplained(found: Difference) -> Iterator[RenderableType]:
             yield Padding(Text(f"was {_shown(cell.old)}, is {_shown(cell.new)}"), (0, 0, 0, 6))
 
 
+def _by_code(found: Difference) -> Iterator[RenderableType]:
+    yield Text("\nWithout a cause in the ledgers: other code, dictionary or rules", style=_DOUBTFUL)
+    for table in found.tables:
+        for cause in table.causes:
+            if cause.is_by_code:
+                text = f"{table.name}: {words.counted(cause)}, {words.cause_words(cause)}, e.g. {cause.examples[0]}"
+                yield Padding(Text(text), (0, 0, 0, 2))
+
+
+def _style(found: Difference | TableDifference | Cause) -> str:
+    """How it is shown: what has no cause, and what only other code explains, apart from the rest."""
+    if isinstance(found, Cause):
+        return _DOUBTFUL if found.is_by_code else "" if found.is_explained else _BAD
+    return _BAD if found.unexplained else _DOUBTFUL if found.by_code else ""
+
+
 def _shown(value: str | None) -> str:
     return "empty" if value is None else value if len(value) <= 60 else value[:57] + "..."
 
@@ -78,9 +96,7 @@ def _overview(found: Difference) -> Table:
         table.add_column(name, justify="right")
     for one in found.tables:
         numbers = (*one.rows, one.added, one.removed, one.changed, one.unexplained)
-        table.add_row(
-            Text(one.name), *(f"{number:,}" for number in numbers), style=_BAD if one.unexplained else ""
-        )
+        table.add_row(Text(one.name), *(f"{number:,}" for number in numbers), style=_style(one))
     return table
 
 
@@ -100,8 +116,8 @@ def _causes(causes: tuple[Cause, ...]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for cause in causes:
-        style = "" if cause.is_explained else _BAD
-        table.add_row(f"{cause.count:,}", cause.kind, Text(words.cause_words(cause)), style=style)
+        words_ = Text(words.cause_words(cause))
+        table.add_row(f"{cause.count:,}", cause.kind, words_, style=_style(cause))
     return table
 
 

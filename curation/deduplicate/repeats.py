@@ -104,7 +104,7 @@ class _Block:
         same = np.ones(len(self.order), dtype=bool)
         spread = np.full(len(self.starts), np.nan)
         for values in self._values(names):
-            scale = _interquartile_range(values[self.curated])
+            scale = interquartile_range(values[self.curated])
             repeated = values[self.order]
             bits = _bits(repeated)
             same &= bits == bits[first]
@@ -137,7 +137,8 @@ def _bits(values: np.ndarray) -> np.ndarray:
     return bits
 
 
-def _interquartile_range(values: np.ndarray) -> float:
+def interquartile_range(values: np.ndarray) -> float:
+    """Of the finite ones among some values, linear between ranks; 0 where it is not known."""
     finite = values[np.isfinite(values)]
     if len(finite) < 2:
         return 0.0

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.diff.cells import APPEARED, ChangedCells
+from curation.diff.cell_rows import CODE, RULES, SCHEMA
+from curation.diff.cells import APPEARED, ROUNDING, ChangedCells
+from curation.diff.disproof import Disproof
 from curation.diff.evidence import Matches
 from curation.diff.reading import those_in
+from curation.diff.recomputed import sources_of
 from curation.diff.rows import Evidence, Pairs
+from curation.diff.sameness import same_texts
 from curation.match.public import PUBLIC_COLUMNS
 from curation.repair import FILLING
 from schemas import table as declared_table
@@ -22,29 +27,15 @@ from schemas.published import CURATED_TABLES, IMAGE_RESOURCES, published_table
 REPAIRED, FILLED = "repair rule", "filled from a sidecar"
 FOUND, LOST, OTHER_COPY = "new public match", "lost public match", "other public copy"
 OF_IMAGE, OF_TABLE = "other records of the image", "the whole table"
-DERIVED, PSEUDONYMS, SCHEMA = "derived of a changed cell", "pseudonym key changed", "schema change"
-SIDECAR, RULES = "sidecar of the public image", "rules or vocabularies changed"
+DERIVED, PSEUDONYMS = "derived of a changed cell", "pseudonym key changed"
+SIDECAR = "sidecar of the public image"
 _RATINGS = "other ratings of the image"
-_COMMENT = ("comment",)
-DERIVED_OF: Mapping[str, tuple[str, ...]] = {
-    "manufacturer": ("bids_meta_Manufacturer", "bids_meta_ManufacturersModelName"),
-    "scanner_model": ("bids_meta_ManufacturersModelName",),
-    "field_strength_nominal": (
-        "bids_meta_MagneticFieldStrength", "bids_meta_ImagingFrequency", "bids_meta_ManufacturersModelName",
-    ),
-    "mriqc_version": ("provenance_version",),
-    "mriqc_series": ("provenance_version",),
-    "task": ("bids_meta_task_id", "bids_meta_TaskName"),
-    "rating_value": ("rating",),
-    "rating_label": ("rating",),
-    "other_codes": _COMMENT,
-    "comment_text": _COMMENT,
-}  # fmt: skip
-"""Columns that are made of others (curation/harmonise.py, curation/ratings.py), and of which."""
 _COUNTED = ("n_records", "n_versions", "iqm_spread", "n_same_acquisition")
 _OF_RATINGS = ("n_ratings_of_image", "image_table", "repeat_of")
 OF_OTHERS = frozenset((*PUBLIC_COLUMNS, *_COUNTED, *_OF_RATINGS))
 """Columns that tell of more than the record that a row is made from."""
+TOLD = frozenset((*PUBLIC_COLUMNS, "n_records", "n_ratings_of_image", "image_table"))
+"""Columns of which the ledgers tell what they hold, whatever the code."""
 SUBJECT = ("bids_meta_subject_id", "bids_meta_session_id")
 """Columns that images of one acquisition share, and no rule repairs."""
 _FROM_LEDGER = {
@@ -66,6 +57,9 @@ class Attribution:
         evidence: what causes are taken from.
         neighbours: of some rows (places in ``pairs``), whether another image of the same subject and session came,
             went or is made from another record.
+        disproof: what contradicts causes.
+        retyped: columns of another type.
+        common: columns that both versions have.
         done: of each column that was looked at, rows and causes.
     """
 
@@ -73,7 +67,9 @@ class Attribution:
     rows: np.ndarray
     evidence: Evidence
     neighbours: Callable[[np.ndarray], np.ndarray]
-    retyped: frozenset[str] = frozenset()
+    disproof: Disproof
+    retyped: frozenset[str]
+    common: frozenset[str]
     done: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def causes(self, cells: Sequence[ChangedCells]) -> dict[str, np.ndarray]:
@@ -83,24 +79,44 @@ class Attribution:
         return {name: why for name, (_, why) in self.done.items()}
 
     def _rank(self, column: str) -> int:
-        return 2 if column == "flags" else 1 if _sources(column) else 0
+        return 2 if column == "flags" else 1 if sources_of(column) else 0
 
     def _of_column(self, cells: ChangedCells) -> np.ndarray:
         places = np.searchsorted(self.rows, cells.rows)
         pairs = self.pairs.pick(_mask(len(self.rows), places))
         column, number = cells.column, self.evidence.causes.number
+        known = pairs.same | (pairs.base > 0)
         if column in OF_OTHERS:
             found = self._of_others(cells, pairs, places)
         else:
-            found = pairs.base.copy()
+            found = self._of_record(cells, pairs)
             self._fill(found, pairs.same, lambda: self._of_repairs(cells, pairs))
-            self._fill(found, pairs.same, lambda: self._derived(cells, pairs))
+            self._fill(found, known, lambda: self._derived(cells, pairs))
         if column in _pseudonyms(pairs.resource) and "pseudonyms" in self.evidence.changed:
             self._fill(found, pairs.same, lambda: np.full(len(pairs.keys), number(PSEUDONYMS)))
         if column in self.retyped:
-            self._fill(found, pairs.same, lambda: np.full(len(pairs.keys), number(SCHEMA)))
-        self._fill(found, pairs.same, lambda: self._of_versions(cells, pairs))
+            versions = self.evidence.of_versions("dictionary", "code", "mriqc-snapshot")
+            self._fill(
+                found,
+                pairs.same & ~_other_numbers(cells),
+                lambda: np.full(len(pairs.keys), number(SCHEMA, versions)),
+            )
+        self._fill(found, known, lambda: self._of_versions(cells, pairs))
+        if found.any():
+            found[self.disproof.contradicted(cells, places)] = 0
         return found
+
+    def _of_record(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
+        """Cells of rows that are made from another record, or another version of it.
+
+        What is made of other columns changes with them only.
+        """
+        sources = sources_of(cells.column)
+        if not sources or not all(name in self.common for name in sources):
+            return pairs.base.copy()
+        changed = [self.done[name][0] for name in sources if name in self.done]
+        rows = np.unique(np.concatenate([np.array([], dtype="int64"), *changed]))
+        return np.where(np.isin(cells.rows, rows), pairs.base, 0)
 
     def _fill(self, found: np.ndarray, where: np.ndarray, causes: Callable[[], np.ndarray]) -> None:
         """Give causes to cells that have none yet."""
@@ -119,8 +135,8 @@ class Attribution:
         had, old, old_rules = a.of(cells.column, pairs.record_a)
         has, new, rules = b.of(cells.column, pairs.record_b)
         differs = (had != has) | (old != new) | (old_rules != rules)
-        differs &= ~had | _same_texts(old, cells.old)
-        differs &= ~has | _same_texts(new, cells.new)
+        differs &= ~had | same_texts(old, cells.old)
+        differs &= ~has | same_texts(new, cells.new)
         for place in np.flatnonzero(differs):
             found[place] = self._repair(old_rules[place], rules[place])
         return found
@@ -146,7 +162,7 @@ class Attribution:
     def _derived(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
         found = np.zeros(len(pairs.keys), dtype="int64")
         number = self.evidence.causes.number
-        sources = _sources(cells.column)
+        sources = sources_of(cells.column)
         if cells.column == "flags" and pairs.table in CURATED_TABLES:
             sources = tuple(name for name in self.done if name not in OF_OTHERS)
             for cause, name, asked in (
@@ -164,7 +180,7 @@ class Attribution:
                 rows, why = self.done[name]
                 explained = rows[why > 0]
                 found[np.isin(cells.rows, explained)] = number(DERIVED, name)
-        if (_sources(cells.column) or cells.column == "flags") and "rules" in self.evidence.changed:
+        if (sources_of(cells.column) or cells.column == "flags") and "rules" in self.evidence.changed:
             found[found == 0] = number(RULES)
         return found
 
@@ -189,10 +205,10 @@ class Attribution:
         found[differs] = number(OF_IMAGE)
         if cells.column == "iqm_spread":
             if "numpy" in self.evidence.changed:
-                found[found == 0] = number("code changed", "numpy")
+                found[found == 0] = number(CODE, "numpy")
             if not self.evidence.a.same_shown(self.evidence.b, pairs.resource):
-                moved = (found == 0) & (cells.kinds != 1) & (cells.kinds != 2)
-                found[moved] = number(OF_TABLE, "interquartile ranges")
+                found[found == 0] = number(OF_TABLE, "interquartile ranges")
+            found[self.disproof.off_scale(cells, ~differs)] = 0
         return found
 
     def _counts(self, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
@@ -212,7 +228,7 @@ class Attribution:
             for ledgers in (self.evidence.a, self.evidence.b)
         )
         expected = _expected(cells.column, b, pairs.checksums, copies_b, asked_b)
-        holds = _same_texts(expected, cells.new)
+        holds = same_texts(expected, cells.new)
         found[differs & holds & (copies_a == 0)] = number(FOUND)
         found[differs & holds & (copies_b == 0)] = number(LOST)
         found[differs & holds & (copies_a > 0) & (copies_b > 0)] = number(OTHER_COPY)
@@ -224,21 +240,24 @@ class Attribution:
     def _of_ratings(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
         found, number = pairs.base.copy(), self.evidence.causes.number
         if cells.column == "image_table":
-            return self._image_tables(cells, pairs, found)
+            return self._image_tables(cells, pairs)
         counts, differs = self._counts(pairs)
         if cells.column == "n_ratings_of_image":
-            differs &= counts == _numbers(cells.new)
+            # Where no image is named, nothing else is known to be of it.
+            told = np.maximum(counts, 1) == _numbers(cells.new)
         else:
-            differs &= self._are_of_image(cells.new, pairs)
-            if "pseudonyms" in self.evidence.changed:
-                found[found == 0] = number(PSEUDONYMS)
+            told = self._are_of_image(cells.new, pairs)
+        differs &= told
+        found[~told] = 0
+        if cells.column == "repeat_of" and "pseudonyms" in self.evidence.changed:
+            found[found == 0] = number(PSEUDONYMS)
         found[(found == 0) & differs] = number(_RATINGS)
         return found
 
-    def _image_tables(self, cells: ChangedCells, pairs: Pairs, found: np.ndarray) -> np.ndarray:
-        """Where an image came to a table or left it, and the cell names those that have it."""
-        expected = np.full(len(found), "", dtype=object)
-        moved = np.zeros(len(found), dtype="int64")
+    def _image_tables(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
+        """Where an image came or left, or a rating is of another, and the cell names the tables that have the image."""
+        expected = np.full(len(pairs.keys), "", dtype=object)
+        moved = np.zeros(len(pairs.keys), dtype="int64")
         for resource in IMAGE_RESOURCES:
             a, b = (
                 one.records[resource].of_images(pairs.checksums)["count"].to_numpy() > 0
@@ -246,8 +265,8 @@ class Attribution:
             )
             moved[a != b] = self.evidence.causes.number(f"the image came to or left {resource}")
             expected[b] += f" {resource}"
-        holds = _same_texts(np.array([text.strip() or None for text in expected], dtype=object), cells.new)
-        return np.where((found == 0) & holds, moved, found)
+        holds = same_texts(np.array([text.strip() or None for text in expected], dtype=object), cells.new)
+        return np.where(holds, np.where(pairs.base > 0, pairs.base, moved), 0)
 
     def _are_of_image(self, ids: pa.Array, pairs: Pairs) -> np.ndarray:
         """Where ids are those of ratings of the same image, or there is none."""
@@ -259,10 +278,13 @@ class Attribution:
     # --- what changed with code and dictionary ---------------------------------------------------------------
 
     def _of_versions(self, cells: ChangedCells, pairs: Pairs) -> np.ndarray:
-        """Cells that another dictionary or other code reads otherwise; no IQM changes or vanishes by that."""
+        """Cells that another dictionary or other code reads otherwise.
+
+        No IQM changes or vanishes by that, nor what the ledgers tell.
+        """
         found = np.zeros(len(pairs.keys), dtype="int64")
         cause = self.evidence.of_versions("dictionary", "code", "mriqc-snapshot")
-        if cause is None:
+        if cause is None or cells.column in TOLD:
             return found
         found[:] = self.evidence.causes.number(cause)
         if cells.column in _iqms(pairs.resource):
@@ -270,8 +292,10 @@ class Attribution:
         return found
 
 
-def _sources(column: str) -> tuple[str, ...]:
-    return _COMMENT if column.startswith("artifact_") else DERIVED_OF.get(column, ())
+def _other_numbers(cells: ChangedCells) -> np.ndarray:
+    """Where a cell holds another number than before, whatever its type."""
+    old, new = (pd.to_numeric(one.to_pandas(), errors="coerce") for one in (cells.old, cells.new))
+    return np.asarray((old.notna() & new.notna() & (cells.kinds != ROUNDING)).to_numpy(), dtype=bool)
 
 
 def _mask(count: int, places: np.ndarray) -> np.ndarray:
@@ -302,27 +326,6 @@ def _expected(
     if column == "public":
         return np.where(copies > 0, "true", "false").astype(object)
     return copies.astype(str).astype(object)
-
-
-def _same_texts(ledger: np.ndarray, cells: pa.Array) -> np.ndarray:
-    """Whether ledger and cell hold the same: the same text, or texts of the same number; JSON of a text is it, too."""
-    ours = np.asarray(cells.to_numpy(zero_copy_only=False), dtype=object)
-    same = ledger == ours
-    for place in np.flatnonzero(~same):
-        one, other = ledger[place], ours[place]
-        if one is None or other is None:
-            # An empty text and a missing one, and NaN, say as little.
-            same[place] = (one or "") == ("" if other == "nan" else other or "")
-        else:
-            same[place] = _number(one) == _number(other) is not None
-    return same.astype(bool)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _numbers(cells: pa.Array) -> np.ndarray:

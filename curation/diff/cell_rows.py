@@ -12,6 +12,11 @@ import pyarrow as pa
 from curation.diff.aligning import Alignment
 
 UNEXPLAINED = "unexplained: an error of ours"
+CODE, DICTIONARY, RULES = "code changed", "dictionary changed", "rules or vocabularies changed"
+RANKED = "records are ranked otherwise, as code or dictionary changed"
+SCHEMA = "schema change"
+BY_CODE = frozenset((CODE, DICTIONARY, RULES, RANKED))
+"""Causes, or details of them, that no ledger tells: other code may do anything."""
 CELLS = pa.schema(
     [
         pa.field("table", pa.string(), nullable=False),
@@ -34,6 +39,14 @@ the second version, ``old_record_id`` in the first; ``kind`` is ``row added``, `
 ``appeared``, ``disappeared`` or ``rounding``."""
 Why = tuple[str, str | None, str | None]
 """A cause, what more is known, and the rules of repair."""
+
+
+def is_by_code(cause: str, detail: str | None) -> bool:
+    """Whether nothing but other code, another dictionary or other rules tells why something differs.
+
+    Columns that another dictionary has otherwise are declared so, and anyone can read there what changed.
+    """
+    return (cause, detail) != (SCHEMA, DICTIONARY) and not BY_CODE.isdisjoint((cause, detail))
 
 
 @dataclass

@@ -92,7 +92,10 @@ def texts(values: pa.Array) -> pa.Array:
     if pa.types.is_floating(data):
         return _texts_of_doubles(values)
     if pa.types.is_timestamp(data):
-        return pc.strftime(values.cast(pa.timestamp("s")), format=_ISO_8601)
+        seconds = values.cast(pa.timestamp("s", values.type.tz), safe=False)
+        # Published times are whole seconds; what somebody edited may not be.
+        is_whole = pc.all(pc.equal(seconds.cast(values.type), values)).as_py() is not False
+        return pc.strftime(seconds if is_whole else values, format=_ISO_8601)
     return values.cast(pa.string())
 
 

@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from curation.diff.aligning import align
 from curation.diff.cell_rows import Aligned, Causes
 from curation.diff.cells import ChangedCells, compare_column
 from curation.diff.departures import Passing
+from curation.diff.disproof import counterpart
 from curation.diff.evidence import Wanted, read_ledgers
 from curation.diff.explaining import Draft, explain
 from curation.diff.model import Difference, Side, TableDifference
@@ -36,8 +38,10 @@ from curation.diff.rows import Evidence, resource_of
 from curation.diff.version import Version
 from curation.errors import DatasetError
 from schemas import RESOURCES
-from schemas.published import CURATED_TABLES, IMAGE_RESOURCES
+from schemas.published import IMAGE_RESOURCES
 
+Files = tuple[TableFile, TableFile]
+"""One table of the two versions."""
 GROUP_BYTES = 160_000_000
 """Memory for the columns of both tables that one thread compares at a time."""
 _OLDER = (
@@ -65,7 +69,8 @@ def compare(a: Version, b: Version, *, on_table: Callable[[str], None] = lambda 
         for name in differing:
             on_table(name)
             drafts.append(draft(a, b, name, Path(scratch)))
-        tables = explain_all(a, b, drafts)
+        opened = _Opened(a, b, drafts, Path(scratch))
+        tables = explain_all(a, b, drafts, opened.both)
     identical = [name for name in COMPARED if name not in differing and has_table(a, name)]
     return Difference(
         side(a),
@@ -74,12 +79,58 @@ def compare(a: Version, b: Version, *, on_table: Callable[[str], None] = lambda 
         tuple(identical),
         tuple(table.name for table in tables if table.is_empty),
         changed_versions(a, b),
-        tuple(_notes(a, b)),
+        (*_notes(a, b), *opened.notes),
     )
 
 
+@dataclass
+class _Opened:
+    """Tables that were compared, and those beside them that show the same records.
+
+    Attributes:
+        a, b: the versions.
+        drafts: what differs.
+        scratch: a folder for what is made of CSV.
+        notes: tables that could not be looked into.
+    """
+
+    a: Version
+    b: Version
+    drafts: Sequence[Draft]
+    scratch: Path
+    notes: list[str] = field(default_factory=list)
+
+    def both(self, name: str) -> Files | None:
+        """A table of both versions; ``None`` where one has none, or its content is not here."""
+        for one in self.drafts:
+            if one.aligned.table == name:
+                return (one.a, one.b) if one.only_in is None else None
+        if not all(has_table(version, name) for version in (self.a, self.b)):
+            return None
+        here = [version for version in (self.a, self.b) if _has_content(version, name)]
+        if not here:
+            self.notes.append(
+                f"{name} is the same in both versions and its content is not on this machine: changed cells were not "
+                "held against it"
+            )
+            return None
+        # The same bytes: one file is both.
+        file = open_table(here[0], name, self.scratch / "beside")
+        return file, file
+
+
+def _has_content(version: Version, table: str) -> bool:
+    """Whether a table's content is on this machine, in any form."""
+    return not any(name.startswith(("csv/", "parquet/")) for name in missing_content(version, [table]))
+
+
 def explain_all(
-    a: Version, b: Version, drafts: Sequence[Draft], *, alone: bool = False
+    a: Version,
+    b: Version,
+    drafts: Sequence[Draft],
+    both: Callable[[str], Files | None],
+    *,
+    alone: bool = False,
 ) -> list[TableDifference]:
     """Find the causes of all that differs.
 
@@ -87,13 +138,18 @@ def explain_all(
         a: the first version.
         b: the second.
         drafts: what differs, table by table.
+        both: opens a table of both versions, if it can.
         alone: whether drafts are of one row each, and not of whole tables.
     """
     if not drafts:
         return []
-    curated = any(one.aligned.table in CURATED_TABLES for one in drafts)
-    evidence = evidence_of(a, b, _wanted(drafts), LEDGERS_READ if curated else LEDGERS_READ[:1])
-    return [explain(one, evidence, alone=alone) for one in drafts]
+    images = any(one.aligned.table != "rating" for one in drafts)
+    evidence = evidence_of(a, b, _wanted(drafts), LEDGERS_READ if images else LEDGERS_READ[:1])
+    found = []
+    for one in drafts:
+        name = counterpart(one.aligned.table)
+        found.append(explain(one, evidence, both(name) if name is not None else None, alone=alone))
+    return found
 
 
 def evidence_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,14 +12,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.deduplicate.similar import ACQUISITION_KEY
 from curation.diff.reading import ledger, places_in, those_in, whole
 from curation.diff.version import Version
+from curation.repair import UNDECIDABLE, UNHELD
 
 _RECORDS = (
-    "record_id", "resource", "updated", "etag", "md5sum", "fate", "reason", "representative",
+    "record_id", "resource", "created", "updated", "etag", "md5sum", "fate", "reason", "representative",
     "curated_representative", "repeat",
 )  # fmt: skip
-_REPAIRS = ("record_id", "resource", "column", "new", "rule")
+_REPAIRS = ("record_id", "resource", "column", "old", "new", "rule", "confidence")
 _MATCHES = (
     "resource", "md5sum", "chosen", "source", "dataset", "path", "last_version", "url", "doi",
 )  # fmt: skip
@@ -46,6 +49,7 @@ class Records:
     Attributes:
         rows: those of the records and images asked for.
         total: how many records the ledger has of the resource.
+        tells_repeats: whether the ledger tells which runs were repeated.
         ids: of all records of the resource.
         shown: records that stand in the curated table, with their etags; what depends on the whole table is compared
             by them.
@@ -53,6 +57,7 @@ class Records:
 
     rows: pa.Table
     total: int
+    tells_repeats: bool
     ids: pa.Array
     shown: pa.Table
 
@@ -85,8 +90,29 @@ class Records:
 
     def of_images(self, checksums: pa.Array) -> pd.DataFrame:
         """``count`` and ``mark`` of images; 0 for those that have no sound record."""
-        lower = pc.utf8_lower(pc.fill_null(checksums, "")).to_pandas()
-        return self.images.reindex(lower.to_numpy(dtype=object), fill_value=0).reset_index(drop=True)
+        return _at_images(self.images, checksums)
+
+    @cached_property
+    def _repeats(self) -> pd.DataFrame:
+        rows = self.rows.filter(self.rows.column("repeat").is_valid())
+        frame = pd.DataFrame(
+            {
+                "md5sum": pc.utf8_lower(whole(rows.column("md5sum"))).to_pandas(),
+                "repeats": 1,
+                **{
+                    name: pc.equal(rows.column("repeat"), name).cast(pa.int64()).to_pandas()
+                    for name in ("first", "noisy")
+                },
+            }
+        )
+        return frame.groupby("md5sum").sum()
+
+    def repeats(self, checksums: pa.Array) -> pd.DataFrame:
+        """Of images, how many records are of repeated runs, and of these the ``first`` ones, and those not like it.
+
+        In columns ``repeats``, ``first`` and ``noisy``.
+        """
+        return _at_images(self._repeats, checksums)
 
 
 def read_records(version: Version, wanted: Mapping[str, Wanted]) -> dict[str, Records]:
@@ -94,6 +120,7 @@ def read_records(version: Version, wanted: Mapping[str, Wanted]) -> dict[str, Re
     kept: dict[str, list[pa.Table]] = {name: [] for name in wanted}
     ids: dict[str, list[pa.Table]] = {name: [] for name in wanted}
     shown: dict[str, list[pa.Table]] = {name: [] for name in wanted}
+    repeats = _has_column(version, "repeat")
     for batch in ledger(version, "records", _RECORDS):
         for name, asked in wanted.items():
             rows = batch.filter(pc.equal(batch.column("resource"), name))
@@ -110,11 +137,21 @@ def read_records(version: Version, wanted: Mapping[str, Wanted]) -> dict[str, Re
         name: Records(
             pa.concat_tables([empty, *kept[name]]).combine_chunks(),
             sum(map(len, ids[name])),
+            repeats,
             whole(pa.concat_tables([empty.select(["record_id"]), *ids[name]]).column("record_id")),
             pa.concat_tables([empty.select(["record_id", "etag", "updated"]), *shown[name]]).combine_chunks(),
         )
         for name in wanted
     }
+
+
+def _has_column(version: Version, name: str) -> bool:
+    """Whether ``audit/records`` has a column."""
+    path = "audit/records.csv"
+    if not version.has(path):
+        return False
+    with version.path(path).open(encoding="utf-8", newline="") as file:
+        return name in next(csv.reader(file), [])
 
 
 @dataclass(frozen=True)
@@ -144,6 +181,13 @@ class Repairs:
         places = places_in(record_ids, whole(rows.column("record_id")))
         return places >= 0, _at(rows.column("new"), places), _at(rows.column("rule"), places)
 
+    def received(self, column: str, record_ids: pa.Array) -> np.ndarray:
+        """Of each record, what the ledger says that was received for a cell; ``None`` where it has none."""
+        rows = self._columns.get(column)
+        if rows is None:
+            return np.full(len(record_ids), None, dtype=object)
+        return _at(rows.column("old"), places_in(record_ids, whole(rows.column("record_id"))))
+
     def marks(self, record_ids: pa.Array) -> np.ndarray:
         """Of each record, what tells all its rows from others; 0 where it has none."""
         return _at_keys(self._marks, record_ids)
@@ -151,6 +195,21 @@ class Repairs:
     @cached_property
     def _marks(self) -> pd.Series:
         return _sums(self.rows, "record_id", ("column", "new", "rule"))
+
+    def undecided(self, record_ids: pa.Array) -> np.ndarray:
+        """Which records have a cell that was left empty as nothing could decide."""
+        left = pc.and_(
+            pc.equal(self.rows.column("confidence"), UNDECIDABLE),
+            pc.not_equal(self.rows.column("rule"), UNHELD),
+        )
+        return places_in(record_ids, whole(self.rows.filter(left).column("record_id"))) >= 0
+
+    @cached_property
+    def of_acquisition(self) -> pa.Array:
+        """All records, also those that were not asked for, with a repaired cell that tells an acquisition."""
+        return whole(
+            self.rows.filter(those_in(self.rows.column("column"), ACQUISITION_KEY)).column("record_id")
+        )
 
 
 @dataclass(frozen=True)
@@ -202,6 +261,10 @@ class Disagreements:
     def marks(self, record_ids: pa.Array) -> np.ndarray:
         """Of each record, what tells all its rows from others; 0 where it has none."""
         return _at_keys(_sums(self.rows, "record_id", _DISAGREEMENTS[2:]), record_ids)
+
+    def has(self, record_ids: pa.Array) -> np.ndarray:
+        """Which records have a row."""
+        return places_in(record_ids, whole(self.rows.column("record_id"))) >= 0
 
 
 @dataclass(frozen=True)
@@ -266,7 +329,10 @@ def _filtered(
         for resource, keys in wanted.items():
             if len(keys):
                 rows = batch.filter(pc.equal(batch.column("resource"), resource))
-                found[resource].append(rows.filter(those_in(rows.column(key), keys)))
+                asked = those_in(rows.column(key), keys)
+                if name == "repairs":
+                    asked = pc.or_(asked, those_in(rows.column("column"), ACQUISITION_KEY))
+                found[resource].append(rows.filter(asked))
     return {resource: pa.concat_tables(rows).combine_chunks() for resource, rows in found.items()}
 
 
@@ -295,6 +361,12 @@ def _sums(rows: pa.Table, key: str, names: Sequence[str]) -> pd.Series:
     """Of each key, the sum of the hashes of its rows."""
     frame = pd.DataFrame({"key": rows.column(key).to_pandas(), "mark": _marks(rows, names)})
     return frame.groupby("key")["mark"].sum()
+
+
+def _at_images(frame: pd.DataFrame, checksums: pa.Array) -> pd.DataFrame:
+    """Rows of images, by their checksums in lower case; 0 for those that have none."""
+    lower = pc.utf8_lower(pc.fill_null(checksums, "")).to_pandas()
+    return frame.reindex(lower.to_numpy(dtype=object), fill_value=0).reset_index(drop=True)
 
 
 def _at_keys(values: pd.Series, keys: pa.Array) -> np.ndarray:

@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from curation.diff.aligning import Alignment
-from curation.diff.causes import SCHEMA, SUBJECT, Attribution, same_subjects
-from curation.diff.cell_rows import Aligned, Causes, CellRows
+from curation.diff.causes import SUBJECT, Attribution, same_subjects
+from curation.diff.cell_rows import SCHEMA, Aligned, Causes, CellRows, is_by_code
 from curation.diff.cells import APPEARED, CHANGED, DISAPPEARED, KINDS, ROUNDING, ChangedCells
+from curation.diff.disproof import make_disproof
 from curation.diff.model import UNEXPLAINED, Cause, CellExample, ColumnDifference, Retyped, TableDifference
 from curation.diff.reading import TableFile, whole
 from curation.diff.rows import Evidence, Pairs, pair_rows, why_added, why_removed
@@ -74,12 +75,19 @@ class Draft:
         return _column(file, "md5sum").take(pa.array(places))
 
 
-def explain(draft: Draft, evidence: Evidence, *, alone: bool = False) -> TableDifference:
+def explain(
+    draft: Draft,
+    evidence: Evidence,
+    others: tuple[TableFile, TableFile] | None,
+    *,
+    alone: bool = False,
+) -> TableDifference:
     """Find out why everything that differs in a table does.
 
     Args:
         draft: what differs.
         evidence: what causes are taken from.
+        others: in both versions the other table that shows the same records; ``None`` where there is none.
         alone: whether the draft is of one row, and not of a whole table.
     """
     aligned, rows = draft.aligned, draft.aligned.alignment
@@ -91,7 +99,26 @@ def explain(draft: Draft, evidence: Evidence, *, alone: bool = False) -> TableDi
     whole_rows = _whole_rows(draft, evidence)
     pairs, changed = _pairs(draft, evidence), draft.rows
     neighbours = _Neighbours(draft, evidence, pairs, alone)
-    attribution = Attribution(pairs, changed, evidence, neighbours.of, frozenset(one.name for one in retyped))
+    disproof = make_disproof(
+        pairs,
+        rows,
+        changed,
+        (draft.a, draft.b),
+        others,
+        (aligned.records_a, aligned.records_b),
+        draft.cells,
+        evidence,
+        alone=alone,
+    )
+    attribution = Attribution(
+        pairs,
+        changed,
+        evidence,
+        neighbours.of,
+        disproof,
+        frozenset(one.name for one in retyped),
+        frozenset(draft.a.kinds.keys() & draft.b.kinds.keys()),
+    )
     why = attribution.causes(draft.cells)
     cells = [_cell_rows(aligned, one, why[one.column], evidence.causes) for one in draft.cells]
     columns = [_column_difference(one, made) for one, made in zip(draft.cells, cells, strict=True)]
@@ -107,8 +134,8 @@ def explain(draft: Draft, evidence: Evidence, *, alone: bool = False) -> TableDi
         columns_added=columns_added,
         columns_removed=columns_removed,
         columns_retyped=retyped,
-        schema_cause=_schema_cause(
-            [*columns_added, *columns_removed, *(one.name for one in retyped)], evidence
+        schema_causes=tuple(
+            _schema_causes(columns_removed, [*columns_added, *(one.name for one in retyped)], evidence)
         ),
         columns=tuple(sorted(columns, key=_column_rank)),
         row_causes=tuple(_counted(whole_rows)),
@@ -129,7 +156,8 @@ def _whole_rows(draft: Draft, evidence: Evidence) -> list[CellRows]:
             continue
         numbers = why(draft.aligned, evidence)
         versions = evidence.of_versions("dictionary", "code", "mriqc-snapshot")
-        if draft.only_in is not None and versions is not None:
+        vanished = draft.only_in == "a" and evidence.same_dictionary
+        if draft.only_in is not None and versions is not None and not vanished:
             numbers[numbers == 0] = evidence.causes.number(SCHEMA, versions)
         removed = kind == ROW_REMOVED
         found.append(
@@ -219,17 +247,23 @@ def _column_difference(cells: ChangedCells, made: CellRows) -> ColumnDifference:
     )
 
 
-def _column_rank(column: ColumnDifference) -> tuple[int, bool, int, int, str]:
+def _column_rank(column: ColumnDifference) -> tuple[int, int, bool, int, int, str]:
     unexplained = sum(cause.count for cause in column.causes if not cause.is_explained)
-    return (-unexplained, not column.emptied, -column.disappeared, -column.cells, column.name)
+    by_code = sum(cause.count for cause in column.causes if cause.is_by_code)
+    return (-unexplained, -by_code, not column.emptied, -column.disappeared, -column.cells, column.name)
 
 
-def _schema_cause(names: Sequence[str], evidence: Evidence) -> Cause | None:
-    if not names:
-        return None
+def _schema_causes(removed: Sequence[str], others: Sequence[str], evidence: Evidence) -> Iterator[Cause]:
+    """Why columns vanished, and why others came or have another type.
+
+    What one dictionary declares stays, whatever the code.
+    """
     versions = evidence.of_versions("dictionary", "code", "mriqc-snapshot")
-    cause = UNEXPLAINED if versions is None else SCHEMA
-    return Cause("schema", cause, versions, None, len(names), tuple(names[:EXAMPLES]))
+    lost, other = (list(removed), list(others)) if evidence.same_dictionary else ([], [*removed, *others])
+    for names, cause in ((lost, None), (other, versions)):
+        if names:
+            why = UNEXPLAINED if cause is None else SCHEMA
+            yield Cause("schema", why, cause, None, len(names), tuple(names[:EXAMPLES]))
 
 
 def _counted(groups: Sequence[CellRows]) -> Iterator[Cause]:
@@ -251,7 +285,15 @@ def _counted(groups: Sequence[CellRows]) -> Iterator[Cause]:
         return
     known = groups[0].causes.known
     ordered = sorted(
-        counts, key=lambda key: (key[1] != 0, -counts[key], key[0], known[key[1]][0], str(known[key[1]]))
+        counts,
+        key=lambda key: (
+            key[1] != 0,
+            not is_by_code(*known[key[1]][:2]),
+            -counts[key],
+            key[0],
+            known[key[1]][0],
+            str(known[key[1]]),
+        ),
     )
     for kind, number in ordered:
         cause, detail, rule = known[number]

@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.diff.compare import draft_of, evidence_of, explain_all
+from curation.diff.compare import Files, draft_of, evidence_of, explain_all
 from curation.diff.evidence import Wanted
+from curation.diff.explaining import Draft
 from curation.diff.reading import (
     COMPARED,
     OneRow,
@@ -232,15 +233,17 @@ class _Looking:
         self, a: Version, old: Sequence[RecordFate], b: Version, new: Sequence[RecordFate]
     ) -> Iterator[Event]:
         """What happened between two versions."""
-        drafts = []
+        drafts: list[Draft] = []
+        rows: dict[str, Files] = {}
         for name, key in self._keys([*old, *new]):
             if has_table(a, name) and has_table(b, name):
-                draft = draft_of(name, self._row(a, name, key), self._row(b, name, key))
+                rows[name] = self._row(a, name, key), self._row(b, name, key)
+                draft = draft_of(name, *rows[name])
                 if draft.cells or len(draft.aligned.alignment.only_a) or len(draft.aligned.alignment.only_b):
                     drafts.append(draft)
         if drafts or list(old) != list(new):
             yield from _of_records(a, b, old, new)
-        for table in explain_all(a, b, drafts, alone=True):
+        for table in explain_all(a, b, drafts, rows.get, alone=True):
             for group in table.cells:
                 for row in group.to_arrow().to_pylist():
                     cause = f"{row['cause']} ({row['detail']})" if row["detail"] else row["cause"]

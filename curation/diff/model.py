@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from curation.diff.cell_rows import UNEXPLAINED, CellRows
+from curation.diff.cell_rows import UNEXPLAINED, CellRows, is_by_code
 
 DIFFERENT = 10
 """Exit code of a comparison that found differences; 0 is that of one that found none."""
@@ -39,6 +39,11 @@ class Cause:
     def is_explained(self) -> bool:
         """Whether there is evidence."""
         return self.cause != UNEXPLAINED
+
+    @property
+    def is_by_code(self) -> bool:
+        """Whether the only evidence is that the versions were made with other code, dictionary or rules."""
+        return is_by_code(self.cause, self.detail)
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ class TableDifference:
         added: rows that only the second has; removed: those that only the first has.
         changed: rows with a cell that differs.
         columns_added, columns_removed, columns_retyped: which.
-        schema_cause: why columns differ; ``None`` where none does.
+        schema_causes: why columns differ.
         columns: those with cells that differ, most severe first.
         row_causes: why rows were added or removed.
         cell_causes: why cells differ, over all columns.
@@ -133,7 +138,7 @@ class TableDifference:
     columns_added: tuple[str, ...]
     columns_removed: tuple[str, ...]
     columns_retyped: tuple[Retyped, ...]
-    schema_cause: Cause | None
+    schema_causes: tuple[Cause, ...]
     columns: tuple[ColumnDifference, ...]
     row_causes: tuple[Cause, ...]
     cell_causes: tuple[Cause, ...]
@@ -143,13 +148,17 @@ class TableDifference:
     @property
     def causes(self) -> tuple[Cause, ...]:
         """All causes."""
-        schema = () if self.schema_cause is None else (self.schema_cause,)
-        return (*schema, *self.row_causes, *self.cell_causes)
+        return (*self.schema_causes, *self.row_causes, *self.cell_causes)
 
     @property
     def unexplained(self) -> int:
         """Rows, cells and columns without a cause."""
         return sum(cause.count for cause in self.causes if not cause.is_explained)
+
+    @property
+    def by_code(self) -> int:
+        """Rows, cells and columns whose only cause is that code, dictionary or rules changed."""
+        return sum(cause.count for cause in self.causes if cause.is_by_code)
 
     @property
     def is_empty(self) -> bool:
@@ -162,12 +171,16 @@ class TableDifference:
         return tuple(column.name for column in self.columns if column.emptied)
 
     @property
-    def severity(self) -> tuple[int, int, int, int]:
-        """Unexplained; lost rows, columns and emptied columns; changed cells; added rows: larger is more severe."""
+    def severity(self) -> tuple[int, int, int, int, int]:
+        """Larger is more severe.
+
+        Unexplained; what only other code explains; lost rows, columns and emptied columns; changed cells; added rows.
+        """
         lost = self.removed + len(self.emptied) + len(self.columns_removed)
         cells = sum(column.cells for column in self.columns)
         return (
             self.unexplained,
+            self.by_code,
             lost,
             cells + len(self.columns_retyped),
             self.added + len(self.columns_added),
@@ -199,13 +212,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Counts:
-    """Over all tables: rows, cells and what has no cause."""
+    """Over all tables: rows, cells, what has no cause, and what has none but other code, dictionary or rules."""
 
     added: int
     removed: int
     changed: int
     cells: int
     unexplained: int
+    by_code: int
 
 
 @dataclass(frozen=True)
@@ -245,6 +259,11 @@ class Difference:
         return sum(table.unexplained for table in self.tables)
 
     @property
+    def by_code(self) -> int:
+        """Rows, cells and columns whose only cause is that code, dictionary or rules changed, over all tables."""
+        return sum(table.by_code for table in self.tables)
+
+    @property
     def counts(self) -> Counts:
         """Sums over all tables."""
         return Counts(
@@ -253,6 +272,7 @@ class Difference:
             sum(table.changed for table in self.tables),
             sum(column.cells for table in self.tables for column in table.columns),
             self.unexplained,
+            self.by_code,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -278,7 +298,11 @@ def _table_json(table: TableDifference) -> dict[str, Any]:
     plain: dict[str, Any] = {
         name: _plain(value) for name, value in (shown | {"emptied": table.emptied}).items()
     }
-    return plain | {"rows": {"a": table.rows[0], "b": table.rows[1]}, "unexplained": table.unexplained}
+    return plain | {
+        "rows": {"a": table.rows[0], "b": table.rows[1]},
+        "unexplained": table.unexplained,
+        "by_code": table.by_code,
+    }
 
 
 def _plain(value: Any) -> Any:

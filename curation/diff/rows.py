@@ -8,14 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.diff.cell_rows import Aligned, Causes
+from curation.diff.cell_rows import CODE, DICTIONARY, RANKED, Aligned, Causes
 from curation.diff.departures import Passing
 from curation.diff.evidence import KEPT_OUT, Ledgers, Records
 from schemas.published import CURATED_TABLES
 
 UPSTREAM = "record changed upstream"
 REPRESENTATIVE = "new representative"
-_VERSIONS = {"dictionary": "dictionary changed", "code": "code changed", "mriqc-snapshot": "code changed"}
+_VERSIONS = {"dictionary": DICTIONARY, "code": CODE, "mriqc-snapshot": CODE}
+
+_FATES = (("representative",), ("representative", "duplicate"))
+"""Fates of records that stand in a table: a unique one, a curated one."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class Evidence:
     def of_versions(self, *names: str) -> str | None:
         """The cause that one of the versions given is, the first that changed; ``None`` if none did."""
         return next((_VERSIONS[name] for name in names if name in self.changed), None)
+
+    @property
+    def same_dictionary(self) -> bool:
+        """Whether both versions name the same dictionary, which tells what columns there are."""
+        return "dictionary" not in self.changed and self.a.version.versions.get("dictionary") is not None
 
 
 @dataclass(frozen=True)
@@ -90,13 +98,16 @@ def pair_rows(
     role = _role(table)
     ids_a, ids_b = _objects(record_a), _objects(record_b)
     known = (a.texts(role, places_a) == ids_a) & (b.texts(role, places_b) == ids_b)
-    known &= (places_a >= 0) & (places_b >= 0)
+    known &= _is_of(table, checksums, a, places_a) & _is_of(table, checksums, b, places_b)
     same_id = ids_a == ids_b
-    same_content = np.ones(len(known), dtype=bool)
-    for name in ("etag", "updated", "md5sum"):
-        same_content &= a.texts(name, places_a) == b.texts(name, places_b)
+    # What the service changes gets another etag and another time.
+    same_version, same_image = (
+        np.logical_and.reduce([a.texts(name, places_a) == b.texts(name, places_b) for name in names])
+        for names in (("etag", "updated"), ("md5sum",))
+    )
+    same_content = same_version & same_image
     base = np.zeros(len(known), dtype="int64")
-    base[known & same_id & ~same_content] = evidence.causes.number(UPSTREAM)
+    base[known & same_id & ~same_version] = evidence.causes.number(UPSTREAM)
     moved = np.flatnonzero(known & ~same_id)
     if len(moved):
         picked = pa.array(moved)
@@ -115,9 +126,7 @@ def _representatives(
     found = np.zeros(len(checksums), dtype="int64")
     # Later ones first: what is said of a row last holds.
     if evidence.of_versions("dictionary", "code", "mriqc-snapshot"):
-        found[:] = evidence.causes.number(
-            REPRESENTATIVE, "records are ranked otherwise, as code or dictionary changed"
-        )
+        found[:] = evidence.causes.number(REPRESENTATIVE, RANKED)
     others = (a.of_images(checksums) != b.of_images(checksums)).any(axis=1).to_numpy()
     found[others] = evidence.causes.number(REPRESENTATIVE, "a record of the image changed")
     came_cause, came_detail = passing.came
@@ -213,10 +222,18 @@ def _judged_otherwise(
 
 def _stands(table: str, keys: pa.Array, ids: pa.Array, records: Records, places: np.ndarray) -> np.ndarray:
     """Whether a ledger says that a record stands in a table, in the row of this key."""
-    stands = (places >= 0) & (records.texts(_role(table), places) == _objects(ids))
+    stands = records.texts(_role(table), places) == _objects(ids)
+    return np.asarray(stands & _is_of(table, keys, records, places), dtype=bool)
+
+
+def _is_of(table: str, checksums: pa.Array, records: Records, places: np.ndarray) -> np.ndarray:
+    """Whether a ledger has records as sound ones of the images in whose rows they stand."""
+    found = (places >= 0) & np.isin(
+        records.texts("fate", places).astype(str), _FATES[table in CURATED_TABLES]
+    )
     if table != "rating":
-        stands &= _lower(records.texts("md5sum", places)) == _lower(_objects(keys))
-    return stands
+        found &= _lower(records.texts("md5sum", places)) == _lower(_objects(checksums))
+    return np.asarray(found, dtype=bool)
 
 
 def _absent(table: str, keys: pa.Array, records: Records) -> np.ndarray:

@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from curation.diff.model import Cause, ColumnDifference, Difference, TableDifference
 
 LATER = "new record"
+_MADE_WITH = {
+    "code": "the code", "mriqc-snapshot": "the code", "dictionary": "the dictionary", "rules": "the rules",
+    "numpy": "NumPy",
+}  # fmt: skip
+"""What tables are made with, by its name in ``snapshot.json``."""
 
 
 def headline(difference: Difference) -> str:
@@ -23,15 +28,25 @@ def headline(difference: Difference) -> str:
 
 
 def verdict(difference: Difference) -> str:
-    """Whether everything has a cause."""
+    """Whether everything has a cause that ledgers tell."""
     if difference.is_empty:
         return "There is nothing to explain."
+    said = []
     if difference.unexplained:
         have = "has" if difference.unexplained == 1 else "have"
-        return (
+        said.append(
             f"{difference.unexplained:,} of the changes {have} no cause: an error of ours, please report it."
         )
-    return "Every change has a cause."
+    if difference.by_code:
+        said.append(f"{by_code(difference)}: look at {_them(difference.by_code)}.")
+    return " ".join(said) or "Every change has a cause."
+
+
+def by_code(difference: Difference) -> str:
+    """How many changes only other code, dictionary or rules explain, and which of these changed."""
+    have = "change has" if difference.by_code == 1 else "changes have"
+    changed = dict.fromkeys(words for name, words in _MADE_WITH.items() if name in difference.versions)
+    return f"{difference.by_code:,} {have} no other cause than that {_and(list(changed))} changed"
 
 
 def counted(cause: Cause) -> str:
@@ -128,6 +143,8 @@ def summary_lines(difference: Difference) -> list[str]:
         lines.append(
             f"- **{difference.unexplained:,} changes have no cause; please report this as a defect.**"
         )
+    if difference.by_code:
+        lines.append(f"- {by_code(difference)}; look at {_them(difference.by_code)}")
     lines += [f"- {line}" for line in _records(difference)]
     for table in sorted(difference.tables, key=lambda one: one.name):
         lines.append(f"- `{table.name}`: {_rows(table)}{_cells(table)}")
@@ -205,6 +222,14 @@ def _tables(difference: Difference) -> int:
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def _them(number: int) -> str:
+    return "it" if number == 1 else "them"
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 def _some(names: tuple[str, ...], most: int = 5) -> str:

@@ -23,6 +23,8 @@ FILLING = "public-sidecar"
 """The rule that fills what was not received; its results are no evidence about what was."""
 UNHELD = "cannot-be-held"
 """The rule that lists what no cell can hold; such cells have flags of their own."""
+UNDECIDABLE = "undecidable"
+"""What the ledger has instead of a confidence where no evidence could decide."""
 NEAR_SECONDS, NEAR_SHARE = 0.001, 0.01
 """How far a result may be from the column it has to agree with: headers hold single precision, sidecars are rounded."""
 _FROM_TO = re.compile(r"([a-z])(?:[\W_]*|\s+to\s+)([a-z])\Z")
@@ -309,7 +311,7 @@ class _Run:
             "new": [self._shown(name, place) for place, name in keys],
             "rule": [" ".join(change.rules) for change in found],
             "evidence": ["; ".join(change.evidence) or None for change in found],
-            "confidence": [change.confidence or "undecidable" for change in found],
+            "confidence": [change.confidence or UNDECIDABLE for change in found],
         }
         arrays = [
             column.cast(pa.string()) if isinstance(column, pa.ChunkedArray) else pa.array(column, pa.string())

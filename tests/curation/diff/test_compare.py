@@ -193,14 +193,15 @@ def test_columns_of_an_older_dictionary_are_told(pair: Pair) -> None:
     place = found.schema.get_field_index("size_x")
     pq.write_table(found.set_column(place, "size_x", found.column("size_x").cast(pa.float64())), path)
     table = next(one for one in between(pair.a, pair.b).tables if one.name == "T1w")
-    assert table.columns_added == ("cjv",) and not table.schema_cause.is_explained
+    assert table.columns_added == ("cjv",) and not any(one.is_explained for one in table.schema_causes)
     edit_snapshot(pair.a, lambda said: said["versions"].update(dictionary="older"))
     result = between(pair.a, pair.b)
     table = next(one for one in result.tables if one.name == "T1w")
     assert [(one.name, one.old, one.new) for one in table.columns_retyped] == [
         ("size_x", "number", "integer")
     ]
-    assert table.schema_cause.cause == "schema change" and table.schema_cause.count == 2
+    (cause,) = table.schema_causes
+    assert (cause.cause, cause.count, cause.is_by_code) == ("schema change", 2, False)
     assert "size_x" not in {one.name for one in table.columns}  # the same numbers
     assert any("different dictionaries" in note for note in result.notes)
     back = next(one for one in between(pair.b, pair.a).tables if one.name == "T1w")

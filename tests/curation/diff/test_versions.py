@@ -21,6 +21,7 @@ from tests.curation.diff.test_causes import cells
 from tests.support.documents import record, seal
 from tests.support.index import copy, index_of
 from tests.support.pseudonyms import PSEUDONYMS
+from tests.support.tamper import edit_snapshot, flip
 from tests.support.versions import (
     FIRST,
     LATER,
@@ -106,6 +107,29 @@ def test_content_that_is_not_here_is_named_with_how_to_get_it(dataset: Path, tmp
         compare(open_version(str(clone)), open_version(TAG, dataset))
     # What is the same by its keys is not asked for.
     assert compare(open_version(LATER_TAG, clone), open_version(LATER_TAG, clone)).is_empty
+
+
+def test_what_cells_cannot_be_held_against_is_told(dataset: Path, tmp_path: Path) -> None:
+    """Of a table that is the same in both versions, the content is not asked for: what it would tell is said."""
+    shutil.copytree(dataset, tmp_path / "data", symlinks=True)
+    data, edited = tmp_path / "data", "parquet/T1w_curated.parquet"
+    (data / edited).unlink()
+    shutil.copyfile(open_version("HEAD", dataset).path(edited), data / edited)
+    flip(data, "T1w_curated", checksum("a"), "bids_meta_FlipAngle", 30.0)
+    edit_snapshot(data, lambda said: said["versions"].update(code="another"))
+    git(data, "annex", "add", "--quiet", edited)
+    git(data, "commit", "--quiet", "-a", "-m", "an edited table")
+    datalad(tmp_path, "clone", str(data), "clone")
+    clone, last = tmp_path / "clone", git(data, "rev-parse", "HEAD").strip()
+    for commit in (last, f"{last}~1"):
+        git(clone, "checkout", "--quiet", commit)
+        git(clone, "annex", "get", "--quiet", "audit", edited)
+    found, all_here = (
+        compare(open_version(f"{last}~1", one), open_version(last, one)) for one in (clone, data)
+    )
+    assert (found.unexplained, found.by_code) == (0, 1)
+    assert any("T1w is the same in both versions" in note for note in found.notes)
+    assert (all_here.unexplained, all_here.by_code, all_here.notes) == (1, 0, ())
 
 
 @pytest.mark.parametrize(
