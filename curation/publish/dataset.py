@@ -236,7 +236,7 @@ class SnapshotDataset(Commits):
     @property
     def notice(self) -> str | None:
         """What every night's page begins with, as the clone's configuration has it under :data:`NOTICE`."""
-        return git(self.path, "config", "--default", "", "--get", NOTICE).strip() or None
+        return git(self.path, "config", "--local", "--default", "", "--get", NOTICE).strip() or None
 
     def configure(self, name: str, value: str) -> None:
         """Set a configuration value of this clone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -70,12 +70,12 @@ def draw_iqms(
     name = f"iqms-{resource}"
     rows = sum(len(one.spreads) for one in night)
     # Two lines a group need more room than one.
-    with drawing(0.86 * len(night) + (0.22 if before else 0.17) * rows + 0.1) as figure:
+    with drawing(0.99 * len(night) + (0.22 if before else 0.17) * rows + 0.1) as figure:
         panels = figure.subplots(len(night), 1, squeeze=False)[:, 0]
         for axes, one in zip(panels, night, strict=True):
             _draw_distribution(axes, one, before.get(one.column))
-        lay_out(figure, label_width(group for one in night for group in one.spreads), 6, 17, 18, 36)
-        said = "; ".join(f"{one.column} {_middle(one)}" for one in night)
+        lay_out(figure, label_width(group for one in night for group in one.spreads), 6, 26, 18, 45)
+        said = "; ".join(f"{one.words} ({one.column}) {_middle(one)}" for one in night)
         compared = f" Grey: release {release}." if before else ""
         svg = to_svg(
             figure,
@@ -133,12 +133,19 @@ def _draw_distribution(axes: Axes, one: Distribution, before: Distribution | Non
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.minorticks_off()
-    unit = f" ({one.unit})" if one.unit else ""
-    axes.set_title(f"{one.column}{unit}", pad=3)
-    axes.set_title(
-        BETTER.get(one.direction, ""), loc="right", fontsize=8, color=GREY, fontweight="normal", pad=3
-    )
+    _name_panel(axes, one)
     bare(axes, "bottom")
+
+
+def _name_panel(axes: Axes, one: Distribution) -> None:
+    """The metric's name, whether more of it is better, and below, in words, what it is."""
+    unit = f" ({one.unit})" if one.unit else ""
+    axes.set_title(f"{one.column}{unit}", pad=13)
+    small: dict[str, Any] = {"color": GREY, "fontweight": "normal"}
+    axes.set_title(BETTER.get(one.direction, ""), loc="right", fontsize=8, pad=13, **small)
+    axes.annotate(
+        one.words, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", fontsize=7.5, **small
+    )
 
 
 def _draw_spread(axes: Axes, y: float, one: Distribution, group: str, colour: str, size: float = 1.0) -> None:

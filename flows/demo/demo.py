@@ -82,11 +82,12 @@ def run(folder: Path, *, night: Callable[[Settings], Any], console: Console) -> 
         _index(folder, [public.later], console)
         second = night(settings)
         console.print(pull_table(second.pulled))
+        _tell_found(second.published.snapshot, console)
         _tell_changes(second, console)
         _tell_commit(second, console)
         console.rule("Third night: nothing happened")
         third = night(settings)
-        console.print(f"{_totals(third)}, and nobody sent, changed or deleted any.")
+        console.print(_totals(third))
         _tell_commit(third, console)
     _show_ways(folder, console)
 
@@ -163,8 +164,15 @@ def _tell_commit(report: Any, console: Console) -> None:
 
 
 def _totals(report: Any) -> str:
-    total = sum(one.total for one in report.pulled.resources.values())
-    return f"The service has {total:,} records"
+    """What a pull brought, in a sentence."""
+    of_all = {
+        kind: sum(getattr(one, kind) for one in report.pulled.resources.values())
+        for kind in ("total", "new", "changed", "deleted")
+    }
+    return (
+        f"The service has {of_all['total']:,} records: {of_all['new']:,} new, {of_all['changed']:,} changed, "
+        f"{of_all['deleted']:,} deleted"
+    )
 
 
 def _show_ways(folder: Path, console: Console) -> None:
