@@ -43,7 +43,7 @@ def broken_rules(resource: Resource, ids: Sequence[str], flattened: Flattened) -
             known.append(Fault(column, rule, found))
     for record_id, known in zip(ids, faults, strict=True):
         if not is_object_id(record_id):
-            known.append(Fault("record_id", NO_OBJECT_ID, "text"))
+            known.append(Fault("record_id", NO_OBJECT_ID, _shown(record_id)))
     order = {name: place for place, name in enumerate(["record_id", *flattened.table.column_names])}
     for known in faults:
         known.sort(key=lambda fault: (order.get(fault.column or "", -1), fault.rule))
@@ -58,6 +58,7 @@ def _failures(resource: Resource, columns: pa.Table) -> Iterator[tuple[int, str,
     """
     schema = record_schema(resource)
     frame = columns.select(list(schema.columns)).to_pandas(types_mapper=pd.ArrowDtype)
+    levels = {column.name: frozenset(dict(column.levels)) for column in table(resource).columns}
     for name, column in schema.columns.items():
         series = frame[name]
         if not column.nullable:
@@ -66,14 +67,16 @@ def _failures(resource: Resource, columns: pa.Table) -> Iterator[tuple[int, str,
         for check in column.checks:
             passed = check(series).check_output.to_numpy()
             for place in np.flatnonzero(~passed):
-                yield int(place), name, str(check.name), _shown(series.iloc[place])
+                yield int(place), name, str(check.name), _shown(series.iloc[place], levels[name])
 
 
-def _shown(value: object) -> str:
-    """A value, if it is a number or a truth value; a text of the sender may be anything."""
+def _shown(value: object, levels: frozenset[str] = frozenset()) -> str:
+    """A number, a truth value or a word of the dictionary; of other texts, which may be anything, the length."""
     if isinstance(value, bool | np.bool_):
         return str(value).lower()
-    return "text" if isinstance(value, str) else repr(float(str(value)))
+    if not isinstance(value, str):
+        return repr(float(str(value)))
+    return value if value in levels else f"text of {len(value):,} character{'s' * (len(value) != 1)}"
 
 
 def faults_array(faults: Sequence[Sequence[Fault]]) -> pa.Array:

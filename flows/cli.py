@@ -311,7 +311,7 @@ def serve_demo(
 def demo(
     folder: Annotated[Path, typer.Option("--dir", help="Where everything goes.")] = Path("snapshots/demo"),
 ) -> None:
-    """Run three nights against the embedded Web-API and show what came out."""
+    """Run three nights and a release against the embedded Web-API, and show what came out."""
     _demo_module("flows.demo.demo").run(folder, night=_run_night, console=console)
 
 

@@ -303,9 +303,8 @@ def _changed_markdown(published: PublishReport) -> list[str]:
     lines: list[str] = []
     if changes := published.changes:
         release = published.snapshot["last_release"]["version"]
-        lines += ["", f"Since release {release}:", "", *(f"- {line}" for line in changes.lines)]
-        if changes.unexplained:
-            lines.append(f"- **{changes.unexplained} changes have no cause**")
+        lines += ["", f"Since release {release}: **{changes.verdict}**", ""]
+        lines += [f"- {line}" for line in changes.lines]
     if published.commit:
         lines += ["", f"Figures and examples: `{REPORT}` of commit {published.commit[:10]}"]
     return lines

@@ -26,6 +26,8 @@ MADE_ANEW = ("code", "figures")
 """Folders in git of which a night leaves nothing that it does not write."""
 PUBLISHED = (*ANNEXED, *MADE_ANEW, "datapackage.json", "dictionary", "report.html", "snapshot.json")
 """What a night writes."""
+NOTICE = "mriqc-snapshot.notice"
+"""Name of a setting of the clone (`git config`): a sentence that every page begins with."""
 RELEASED = ("SHA256SUMS", "croissant.json", "isatab")
 """What speaks of a release alone: the next night that commits removes it."""
 
@@ -230,6 +232,11 @@ class SnapshotDataset(Commits):
             write_atomically(path, reason.encode())
         else:
             path.unlink(missing_ok=True)
+
+    @property
+    def notice(self) -> str | None:
+        """What every night's page begins with, as the clone's configuration has it under :data:`NOTICE`."""
+        return git(self.path, "config", "--local", "--default", "", "--get", NOTICE).strip() or None
 
     def configure(self, name: str, value: str) -> None:
         """Set a configuration value of this clone."""

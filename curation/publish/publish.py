@@ -135,7 +135,9 @@ def _write_page(
         changes = changes_since(released, dataset.path, dataset.staging)
     if before and "version" not in before:
         night = Before("the night before", before, dataset.open)
-    names = write_report(dataset.staging, snapshot, release=release, night=night, changes=changes)
+    names = write_report(
+        dataset.staging, snapshot, release=release, night=night, changes=changes, notice=dataset.notice
+    )
     return names, changes
 
 

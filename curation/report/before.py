@@ -24,20 +24,39 @@ class Before:
 
 
 @dataclass(frozen=True)
+class Because:
+    """Why some rows, cells or columns of a table differ.
+
+    Attributes:
+        what: ``rows``, ``cells`` or ``columns``.
+        cause: in words.
+        count: how many it explains.
+    """
+
+    what: str
+    cause: str
+    count: int
+
+
+@dataclass(frozen=True)
 class TableChanges:
-    """How a table differs.
+    """How a table differs. What is only scaled anew is told apart: no record of such a row changed.
 
     Attributes:
         name: of the table.
         added: rows; removed: rows; changed: rows.
-        causes: why, in words, each with how many rows or cells it explains.
+        cells: how many differ in the rows that changed.
+        rescaled: cells whose scale changed: ``iqm_spread`` is in interquartile ranges of the whole table.
+        causes: why, but for these; the most frequent first.
     """
 
     name: str
     added: int
     removed: int
     changed: int
-    causes: tuple[tuple[str, int], ...]
+    cells: int
+    rescaled: int
+    causes: tuple[Because, ...]
 
 
 @dataclass(frozen=True)
@@ -48,11 +67,30 @@ class Changes:
         lines: in sentences; words in backticks are names.
         tables: those that differ.
         unexplained: rows and cells whose change has no cause.
+        by_code: those for which nothing but other code, dictionary or rules is a cause.
     """
 
     lines: tuple[str, ...]
     tables: tuple[TableChanges, ...]
     unexplained: int
+    by_code: int = 0
+
+    @property
+    def verdict(self) -> str:
+        """Whether everything has a cause, in a sentence."""
+        if not self.tables:
+            return "No table changed."
+        if self.unexplained:
+            one = self.unexplained == 1
+            errors = "change without a cause: an error" if one else "changes without a cause: errors"
+            return f"{self.unexplained:,} {errors} of ours; please report {'it' if one else 'them'}."
+        if self.by_code:
+            have = "has" if self.by_code == 1 else "have"
+            return (
+                f"Every change has a cause; {self.by_code:,} of them {have} no other than that code, dictionary or "
+                "rules changed."
+            )
+        return "Every change has a cause."
 
     @property
     def added(self) -> int:
@@ -68,3 +106,13 @@ class Changes:
     def changed(self) -> int:
         """Rows, over all tables."""
         return sum(table.changed for table in self.tables)
+
+    @property
+    def cells(self) -> int:
+        """In rows that changed, over all tables."""
+        return sum(table.cells for table in self.tables)
+
+    @property
+    def rescaled(self) -> int:
+        """Cells, over all tables."""
+        return sum(table.rescaled for table in self.tables)

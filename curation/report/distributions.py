@@ -57,6 +57,7 @@ class Distribution:
 
     Attributes:
         column: its name.
+        words: what it is, as the dictionary begins to explain it.
         unit: of its values; ``None`` where they have no dimension.
         direction: whether ``higher`` or ``lower`` is better, or ``neither``.
         limits: where the axis begins and ends.
@@ -66,6 +67,7 @@ class Distribution:
     """
 
     column: str
+    words: str
     unit: str | None
     direction: str
     limits: tuple[float, float]
@@ -126,6 +128,7 @@ def _measure(
         found.append(
             Distribution(
                 name,
+                column.description.partition(":")[0],
                 None if shown_unit in (None, "1") else shown_unit,
                 column.direction or "neither",
                 limits,

@@ -169,7 +169,7 @@ def bare(axes: Axes, *kept: str) -> None:
 
 
 def number(value: float) -> str:
-    """Three digits that matter, thousands told apart; for axes and tables alike."""
+    """Three digits that matter, thousands told apart."""
     if value != value or value in (float("inf"), float("-inf")):
         return str(value)
     if value == int(value) and abs(value) < 1e15:
@@ -177,6 +177,14 @@ def number(value: float) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"
+
+
+def short_number(value: float) -> str:
+    """As :func:`number`, for axes: from 10,000 on in thousands (k), millions (M) and billions (G)."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= max(size, 1e4):
+            return f"{number(value / size)}{letter}"
+    return number(value)
 
 
 def percent(part: float, whole: float) -> str:

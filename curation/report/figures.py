@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,19 +16,23 @@ from curation.report.drawing import (
     INK,
     ORANGE,
     PALE,
+    SKY,
     VERMILLION,
+    WIDTH,
     bare,
     drawing,
     label_width,
     lay_out,
     number,
     percent,
+    short_number,
     shown_name,
     to_svg,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as MatplotlibFigure
     from matplotlib.ticker import MaxNLocator
 
 MOST_YEARS = 8
@@ -66,12 +70,12 @@ def draw_iqms(
     name = f"iqms-{resource}"
     rows = sum(len(one.spreads) for one in night)
     # Two lines a group need more room than one.
-    with drawing(0.86 * len(night) + (0.22 if before else 0.17) * rows + 0.1) as figure:
+    with drawing(0.99 * len(night) + (0.22 if before else 0.17) * rows + 0.1) as figure:
         panels = figure.subplots(len(night), 1, squeeze=False)[:, 0]
         for axes, one in zip(panels, night, strict=True):
             _draw_distribution(axes, one, before.get(one.column))
-        lay_out(figure, label_width(group for one in night for group in one.spreads), 6, 17, 18, 36)
-        said = "; ".join(f"{one.column} {_middle(one)}" for one in night)
+        lay_out(figure, label_width(group for one in night for group in one.spreads), 6, 26, 18, 45)
+        said = "; ".join(f"{one.words} ({one.column}) {_middle(one)}" for one in night)
         compared = f" Grey: release {release}." if before else ""
         svg = to_svg(
             figure,
@@ -123,18 +127,25 @@ def _draw_distribution(axes: Axes, one: Distribution, before: Distribution | Non
     axes.set_ylim(-0.75 - len(groups) + 0.25, 2.8)
     axes.set_yticks([-0.75 - place for place in range(len(groups))], groups)
     axes.tick_params(axis="y", labelsize=8)
-    axes.xaxis.set_major_formatter(lambda value, _: number(round(value, 10)))
+    axes.xaxis.set_major_formatter(lambda value, _: short_number(round(value, 10)))
     if one.logarithmic:
         axes.xaxis.set_major_locator(LogLocator(numticks=5))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.minorticks_off()
-    unit = f" ({one.unit})" if one.unit else ""
-    axes.set_title(f"{one.column}{unit}", pad=3)
-    axes.set_title(
-        BETTER.get(one.direction, ""), loc="right", fontsize=8, color=GREY, fontweight="normal", pad=3
-    )
+    _name_panel(axes, one)
     bare(axes, "bottom")
+
+
+def _name_panel(axes: Axes, one: Distribution) -> None:
+    """The metric's name, whether more of it is better, and below, in words, what it is."""
+    unit = f" ({one.unit})" if one.unit else ""
+    axes.set_title(f"{one.column}{unit}", pad=13)
+    small: dict[str, Any] = {"color": GREY, "fontweight": "normal"}
+    axes.set_title(BETTER.get(one.direction, ""), loc="right", fontsize=8, pad=13, **small)
+    axes.annotate(
+        one.words, (0, 1), (0, 4), xycoords="axes fraction", textcoords="offset points", fontsize=7.5, **small
+    )
 
 
 def _draw_spread(axes: Axes, y: float, one: Distribution, group: str, colour: str, size: float = 1.0) -> None:
@@ -179,7 +190,8 @@ def draw_completeness(resource: str, coverage: Mapping[str, Mapping], shown: Seq
     with drawing(0.215 * len(rows) + 0.75) as figure:
         axes = figure.subplots()
         for place, (_, before, after) in enumerate(rows):
-            axes.plot([before, after], [place, place], color=ORANGE, linewidth=2, zorder=1)
+            colour = SKY if after >= before else VERMILLION
+            axes.plot([before, after], [place, place], color=colour, linewidth=2.4, zorder=1)
             axes.plot([before], [place], "o", color="white", markeredgecolor=GREY, markersize=5, zorder=2)
             axes.plot([after], [place], "o", color=BLUE, markersize=4.2, zorder=3)
         axes.set_yticks(range(len(rows)), [row[0] for row in rows])
@@ -187,7 +199,7 @@ def draw_completeness(resource: str, coverage: Mapping[str, Mapping], shown: Seq
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.set_xlabel("images with a value (%)")
         axes.grid(axis="x", color=PALE, linewidth=0.6)
-        axes.set_title(f"{resource}: {curated['rows']:,} images")
+        _title(figure, f"{resource}: {curated['rows']:,} images")
         bare(axes, "bottom")
         lay_out(figure, label_width(row[0] for row in rows), 10, 20, 32)
         svg = to_svg(
@@ -232,6 +244,8 @@ def draw_bars(
         colour: of the bars.
     """
     labels = [shown_name(label) for label, _ in bars]
+    left, right = label_width(labels), 8
+    room = 56 if whole else 30  # points, of the longest number
     with drawing(0.215 * len(bars) + 0.7) as figure:
         axes = figure.subplots()
         counts = [count for _, count in bars]
@@ -249,13 +263,14 @@ def draw_bars(
             )
         axes.set_yticks(places, labels)
         axes.set_ylim(len(bars) - 0.4, -0.6)
-        axes.set_xlim(0, max([*counts, 1]) * (1.42 if whole else 1.2))
+        width = 72 * WIDTH - left - right
+        axes.set_xlim(0, max([*counts, 1]) * width / (width - room))
         axes.xaxis.set_major_locator(_few_integers())
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.set_xlabel(unit)
-        axes.set_title(title)
+        _title(figure, title)
         bare(axes, "bottom")
-        lay_out(figure, label_width(labels), 8, 20, 32)
+        lay_out(figure, left, right, 20, 32)
         said = "; ".join(f"{label}: {count:,} {unit}" for label, count in zip(labels, counts, strict=True))
         svg = to_svg(figure, name, title, f"{said}.")
     head = [kind, unit] + (["share"] if whole else [])
@@ -270,7 +285,7 @@ def draw_agreement(by_raters: Sequence[Mapping]) -> Figure:
         ("neighbouring_labels", "neighbouring", ORANGE),
         ("further", "further apart", VERMILLION),
     )
-    with drawing(0.32 * len(by_raters) + 0.95) as figure:
+    with drawing(0.32 * len(by_raters) + 1.15) as figure:
         axes = figure.subplots()
         for place, row in enumerate(by_raters):
             left = 0.0
@@ -287,9 +302,14 @@ def draw_agreement(by_raters: Sequence[Mapping]) -> Figure:
         axes.set_ylim(len(by_raters) - 0.4, -0.6)
         axes.set_xlim(0, 100)
         axes.set_xlabel("images (%)")
-        figure.legend(loc="upper left", ncols=3, frameon=False, fontsize=8, handlelength=1, borderaxespad=0)
+        _title(figure, "Raters of one image")
+        height = 72 * float(figure.get_size_inches()[1])
+        figure.legend(
+            loc="upper left", bbox_to_anchor=(0, 1 - 16 / height), ncols=3, frameon=False, fontsize=8,
+            handlelength=1, borderaxespad=0,
+        )  # fmt: skip
         bare(axes, "bottom")
-        lay_out(figure, label_width(label.get_text() for label in axes.get_yticklabels()), 12, 22, 32)
+        lay_out(figure, label_width(label.get_text() for label in axes.get_yticklabels()), 12, 37, 32)
         said = "; ".join(
             f"{row['raters']} raters: of {row['images']:,} images {row['same_label']:,} have the same label, "
             f"{row['neighbouring_labels']:,} neighbouring ones"
@@ -304,8 +324,9 @@ def draw_agreement(by_raters: Sequence[Mapping]) -> Figure:
 
 def draw_public_years(years: Mapping[str, tuple[int, int]]) -> Figure:
     """The share of images that are public, by the year in which their record was made."""
-    with drawing(1.9) as figure:
+    with drawing(2.05) as figure:
         axes = figure.subplots()
+        _title(figure, "Public images by year")
         shares = [100 * public / images if images else 0.0 for images, public in years.values()]
         axes.bar(range(len(years)), shares, color=GREEN, width=0.7)
         # Every second year where all would touch.
@@ -316,11 +337,16 @@ def draw_public_years(years: Mapping[str, tuple[int, int]]) -> Figure:
         axes.set_ylim(0, max([*shares, 1.0]) * 1.1)
         axes.grid(axis="y", color=PALE, linewidth=0.6)
         bare(axes, "bottom", "left")
-        lay_out(figure, 40, 8, 10, 34)
+        lay_out(figure, 40, 8, 22, 34)
         said = "; ".join(f"{year}: {public:,} of {images:,}" for year, (images, public) in years.items())
         svg = to_svg(figure, "public-years", "Public images by year", f"{said}.")
     rows = [[year, f"{i:,}", f"{p:,}", percent(p, i)] for year, (i, p) in years.items()]
     return Figure("public-years", svg, ["year", "images", "public", "share"], rows)
+
+
+def _title(figure: MatplotlibFigure, title: str) -> None:
+    """A title at the left edge of the figure, where long names of bars leave it room."""
+    figure.text(2 / (72 * WIDTH), 1, title, ha="left", va="top", fontsize=9, fontweight="bold")
 
 
 def _few_integers() -> MaxNLocator:

@@ -12,8 +12,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from curation.ledger_reading import count_ledger
+from curation.ratings import artifact_column
+from curation.repair import FILLING
 from curation.repair.page import rule_meanings
-from schemas.dictionary import RESOURCES
+from schemas.dictionary import RESOURCES, table
 from schemas.published import IMAGE_RESOURCES, flag_meanings, published_table
 
 EXAMPLES = 2
@@ -74,6 +76,23 @@ class Repaired:
 
 
 @dataclass(frozen=True)
+class Repairs:
+    """Cells of the curated tables that are not what was received; each is counted once.
+
+    Attributes:
+        rules: that changed them, the most frequent first.
+        repaired: cells that hold another value than was received, or one that was received elsewhere.
+        filled: those where nothing was received, and the sidecar of the public image has a value.
+        emptied: those whose value is wrong for sure, and that hold none now.
+    """
+
+    rules: tuple[Repaired, ...]
+    repaired: int
+    filled: int
+    emptied: int
+
+
+@dataclass(frozen=True)
 class Flag:
     """A flag that rows of the curated tables have.
 
@@ -100,7 +119,7 @@ class Rated:
     Attributes:
         labels: by label, how many ratings; worst first.
         unread: ratings whose value could not be read.
-        artifacts: by artifact, how many ratings name it, most first.
+        artifacts: by artifact, in words, how many ratings name it, most first.
         ratings: all.
         images: that were rated.
     """
@@ -154,13 +173,14 @@ class _Cells:
     rank: int = 9
 
 
-def repairs(folder: Path) -> list[Repaired]:
-    """Rules that changed cells, the most frequent first."""
+def repairs(folder: Path) -> Repairs:
+    """What the ledger of repairs has, by rule and by what was done."""
     cells: dict[str, _Cells] = {}
+    done: Counter[str] = Counter()
 
     def count(batches: Iterable[pa.RecordBatch]) -> None:
         for batch in batches:
-            _count_cells(pa.table(batch), cells)
+            _count_cells(pa.table(batch), cells, done)
 
     names = ("resource", "column", "old", "new", "rule", "evidence")
     count_ledger(folder / "audit" / "repairs.csv", names, count)
@@ -178,16 +198,19 @@ def repairs(folder: Path) -> list[Repaired]:
         )
         for rule, of_rule in cells.items()
     ]
-    return sorted(found, key=lambda one: (-one.total, one.rule))
+    found.sort(key=lambda one: (-one.total, one.rule))
+    return Repairs(tuple(found), done["repaired"], done["filled"], done["emptied"])
 
 
-def _count_cells(rows: pa.Table, cells: dict[str, _Cells]) -> None:
-    """Count the rules of some cells; a cell that several rules changed counts for each."""
+def _count_cells(rows: pa.Table, cells: dict[str, _Cells], done: Counter[str]) -> None:
+    """Count what was done to some cells, and their rules; a cell that several rules changed counts for each of them."""
     rows = rows.append_column("emptied", pc.is_null(rows["new"]))
     rows = rows.append_column("unreceived", pc.is_null(rows["old"]))
     kinds = ["rule", "resource", "emptied", "unreceived"]
     for row in _grouped(rows, kinds):
         several = row["rule"].split(" ")
+        filled = row["unreceived"] and FILLING in several
+        done["emptied" if row["emptied"] else "filled" if filled else "repaired"] += row["count_all"]
         # The most telling example: one rule alone, with a value before and after.
         rank = 4 * (len(several) > 1) + 2 * row["emptied"] + row["unreceived"]
         for rule in several:
@@ -222,7 +245,7 @@ def rated(folder: Path) -> Rated:
     """What raters said, counted."""
     columns = {column.name: column for column in published_table("rating").columns}
     labels = dict.fromkeys((value for value, _ in columns["rating_label"].levels), 0)
-    named = [name for name in columns if name.startswith("artifact_")]
+    named = {artifact_column(code): words for code, words in artifact_words().items()}
     artifacts = Counter(dict.fromkeys(named, 0))
     unread, ratings, images = 0, 0, set()
     with pq.ParquetFile(folder / "parquet" / "rating.parquet") as file:
@@ -236,8 +259,16 @@ def rated(folder: Path) -> Rated:
                 artifacts[name] += pc.sum(batch[name]).as_py() or 0
             images.update(batch["md5sum"].to_pylist())
             ratings += len(batch)
-    by_count = sorted(artifacts.items(), key=lambda one: (-one[1], one[0]))
+    by_count = sorted(
+        ((named[name], count) for name, count in artifacts.items()), key=lambda one: (-one[1], one[0])
+    )
     return Rated(labels, unread, dict(by_count), ratings, len(images - {None}))
+
+
+def artifact_words() -> dict[str, str]:
+    """Codes of artifacts, and the first words of what the dictionary says of them."""
+    comment = next(column for column in table("rating").columns if column.name == "comment")
+    return {code: meaning.partition(",")[0] for code, meaning in comment.levels}
 
 
 def _grouped(rows: pa.Table, names: list[str]) -> list[dict]:

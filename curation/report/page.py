@@ -33,6 +33,7 @@ TITLE = "Nightly snapshot of the MRIQC Web-API"
 _CODE = re.compile(r"`([^`]+)`")
 _BLANK = re.compile(r"\n\s*\n+")
 _COUNTED = ("received", *FATES)
+_CHANGE_HEADS = ("rows added", "removed", "changed", "cells", "scale only")
 
 
 def render(about: Mapping[str, Any]) -> bytes:
@@ -61,6 +62,8 @@ def render(about: Mapping[str, Any]) -> bytes:
         "since": _since(total, about["night"], about["release"]),
         "withdrawn": _withdrawn(about["snapshot"]),
         "keys": _keys(about, total),
+        "public": _public(about["snapshot"]),
+        "change_heads": _CHANGE_HEADS,
         "completeness": {name: _filled(name, about["snapshot"]["coverage"]) for name in IMAGE_RESOURCES},
         "versions": _versions(about["snapshot"], about["release"]),
     }
@@ -84,6 +87,7 @@ def _template() -> Any:
         "count": lambda value: f"{value:,}",
         "delta": lambda value: f"{value:+,}" if value else "±0",
         "code": _with_code,
+        "zip": lambda names, values: list(zip(names, values, strict=True)),
         "moment": lambda text: text.replace("T", " ")[:16] + " UTC",
     }
     environment.globals |= {"percent": percent}
@@ -128,29 +132,47 @@ def _withdrawn(snapshot: Mapping[str, Any]) -> dict[str, int] | None:
     return {kind: sum(one[kind] for one in split.values()) for kind in ("deleted_upstream", "on_request")}
 
 
+def _public(snapshot: Mapping[str, Any]) -> dict[str, int]:
+    """How many images there are, and how many of them are public, over all modalities."""
+    found = snapshot["public"].values()
+    return {kind: sum(one[kind] for one in found) for kind in ("images", "public")}
+
+
 def _keys(about: Mapping[str, Any], total: Mapping[str, int]) -> list[dict[str, str]]:
-    """The numbers that the page begins with."""
-    snapshot = about["snapshot"]
-    images = sum(snapshot["tables"][name]["representatives"] for name in IMAGE_RESOURCES)
+    """The numbers that the page begins with: what is done, what is counted, how much, and what more there is to say."""
+    snapshot, repairs, changes = about["snapshot"], about["repairs"], about["changes"]
+    tables = [snapshot["tables"][name] for name in IMAGE_RESOURCES]
+    images, ratings = sum(one["representatives"] for one in tables), about["rated"].ratings
+    sound = images + sum(one["duplicates"] for one in tables)
     out = total["quarantined"] + total["excluded"]
-    sent = total["received"] - snapshot["tables"]["rating"]["received"]
     since = _since(total, about["night"], about["release"])
     told = " and ".join(f"{deltas['received']:+,} since {name}" for name, deltas in since[:1])
+    each = f"{sound / images:.2f} records each; " if images else ""
+    done = ((repairs.filled, "filled"), (repairs.emptied, "left empty"))
+    more = "".join(f", {count:,} {what}" for count, what in done if count)
     keys = [
-        ("records received", f"{total['received']:,}", told or "since the beginning"),
-        ("distinct images", f"{images:,}", f"{sent / images:.1f} records each" if images else ""),
-        ("ratings by people", f"{about['rated'].ratings:,}", f"of {about['rated'].images:,} images"),
-        ("records kept out", f"{out:,}", f"{percent(out, total['received'])} of all"),
-        (
-            "cells repaired",
-            f"{snapshot['coverage']['repairs']['rows']:,}",
-            f"by {len(about['repairs']):,} rules",
-        ),
+        ("received", "Collected", "records", f"{total['received']:,}", told or "since the beginning"),
+        ("images", "Told apart", "images", f"{images:,}", f"{each}{ratings:,} ratings by people"),
+        ("out", "Checked", "records kept out", f"{out:,}", f"{percent(out, total['received'])} of all"),
+        ("repaired", "Repaired", "cells", f"{repairs.repaired:,}", f"by {len(repairs.rules):,} rules{more}"),
     ]
     if snapshot["public"]:
-        public = sum(one["public"] for one in snapshot["public"].values())
-        keys.append(("images that are public", f"{public:,}", f"{percent(public, images)} of all"))
-    return [dict(zip(("name", "value", "more"), key, strict=True)) for key in keys]
+        public = _public(snapshot)["public"]
+        keys.append(
+            ("public", "Matched", "public images", f"{public:,}", f"{percent(public, images)} of all images")
+        )
+    if changes is not None:
+        whole = changes.added + changes.removed + changes.cells + changes.rescaled
+        keys.append(
+            (
+                "changes",
+                "Explained",
+                "changes",
+                f"{whole - changes.unexplained:,}",
+                f"of {whole:,} rows and cells since {about['release'].name}",
+            )
+        )
+    return [dict(zip(("kind", "verb", "name", "value", "more"), key, strict=True)) for key in keys]
 
 
 def _filled(resource: str, coverage: Mapping[str, Any]) -> list[list[str]]:

@@ -39,6 +39,7 @@ def write_report(
     release: Before | None = None,
     night: Before | None = None,
     changes: Changes | None = None,
+    notice: str | None = None,
 ) -> list[str]:
     """Write the page of a night and its figures; the same tables and versions before give the same bytes.
 
@@ -48,6 +49,7 @@ def write_report(
         release: the last one; without, the page says that there is none to compare with.
         night: the one before.
         changes: how the tables differ from the last release.
+        notice: what a reader has to know before anything else, in a sentence.
 
     Returns:
         Names of the files written, relative to ``folder``.
@@ -72,6 +74,7 @@ def write_report(
             "night": night,
             "compared": before is not None,
             "changes": changes,
+            "notice": notice,
             "figures": {figure.name: inline(figure.svg) for figure in drawn},
             "numbers": {figure.name: figure for figure in drawn if figure.head},
             "growth": growth_rows(counts),
@@ -118,11 +121,7 @@ def _completeness_figures(coverage: Mapping[str, Any]) -> Iterator[Figure]:
 def _rating_figures(said: Rated, agreement: Mapping[str, Any]) -> Iterator[Figure]:
     labels = [*said.labels.items(), *([("not readable", said.unread)] if said.unread else [])]
     yield draw_bars("ratings", "What raters said", "label", labels, "ratings", said.ratings)
-    named = [
-        (name.removeprefix("artifact_").replace("_", " "), count)
-        for name, count in said.artifacts.items()
-        if count
-    ]
+    named = [one for one in said.artifacts.items() if one[1]]
     if named:
         yield draw_bars(
             "artifacts", "Artifacts that comments name", "artifact", named, "ratings", said.ratings

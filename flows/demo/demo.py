@@ -1,11 +1,12 @@
-"""What ``demo`` does: three nights against the embedded Web-API, and what to look at afterwards."""
+"""What ``demo`` does: three nights and a release against the embedded Web-API, and what to look at afterwards."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,24 @@ from bson import ObjectId
 from rich.console import Console
 
 from curation.errors import UsageError
+from curation.index.index import Index
+from curation.index.sources import add_sources
 from curation.pseudonyms import KEY_VARIABLE
-from flows.demo.corpus import make_corpus, second_night, write_truth
+from curation.publish import NOTICE, SnapshotDataset
+from curation.publish.release import make_release, plan_release
+from flows.demo.corpus import make_corpus, second_night, write_public, write_truth
 from flows.demo.load import load_documents
 from flows.demo.server import DemoServer, database, make_app
 from flows.settings import Settings, load_settings
-from flows.views import pull_table, snapshot_tables
+from flows.views import pull_table, repair_counts, snapshot_table
 
 _OURS = "demo-corpus-truth.jsonl"
 # No secret: the people of the corpus are invented.
 _KEY = "the demonstration's key for pseudonyms"
+_NOTICE = (
+    "A demonstration: who sent these records, when, and from which scanners is invented, and so are the public "
+    "datasets. Nothing here is a finding."
+)
 
 
 def run(folder: Path, *, night: Callable[[Settings], Any], console: Console) -> None:
@@ -49,19 +58,59 @@ def run(folder: Path, *, night: Callable[[Settings], Any], console: Console) -> 
     db = database(app)
     for resource, documents in corpus.documents.items():
         load_documents(db, resource, documents)
+    public = write_public(folder / "public")
     with DemoServer(app) as server:
-        settings = load_settings(api_url=server.url, store=folder / "store", dataset=folder / "dataset")
+        settings = load_settings(
+            api_url=server.url, store=folder / "store", dataset=folder / "dataset", index=folder / "index"
+        )
+        _index(folder, public.first, console)
+        dataset = SnapshotDataset(folder / "dataset")
+        with dataset.lock():
+            dataset.prepare()
+            dataset.configure(NOTICE, _NOTICE)
         console.rule("First night")
         console.print(
             "Pull everything, make the tables, commit them (Prefect's own server has to start first) ..."
         )
-        _show(night(settings), console)
-        _change(db, corpus)
+        first = night(settings)
+        console.print(pull_table(first.pulled), snapshot_table(first.published.snapshot), sep="")
+        _tell_found(first.published.snapshot, console)
+        _tell_commit(first, console)
+        console.print(f"Release {_release(dataset)}: the night under the name of a day, tagged")
         console.rule("Second night: some records were added, changed, deleted")
-        _show(night(settings), console)
+        _change(db, corpus)
+        _index(folder, [public.later], console)
+        second = night(settings)
+        console.print(pull_table(second.pulled))
+        _tell_found(second.published.snapshot, console)
+        _tell_changes(second, console)
+        _tell_commit(second, console)
         console.rule("Third night: nothing happened")
-        _show(night(settings), console)
+        third = night(settings)
+        console.print(_totals(third))
+        _tell_commit(third, console)
     _show_ways(folder, console)
+
+
+def _index(folder: Path, sources: Sequence[Path], console: Console) -> None:
+    """Add public datasets to the index; ``index add`` does the same."""
+    index = Index(folder / "index")
+    with index.lock():
+        add_sources(index, [str(source) for source in sources])
+    copies = sum(dataset.images for dataset in index.datasets)
+    console.print(
+        f"Index of public images: {', '.join(source.name for source in sources)} added, {copies:,} files of "
+        f"{len(index.datasets)} datasets known"
+    )
+
+
+def _release(dataset: SnapshotDataset) -> str:
+    """Release the last night; ``release`` does the same."""
+    with dataset.lock():
+        dataset.prepare()
+        plan = plan_release(dataset, None, datetime.now(UTC).date())
+        make_release(dataset, plan)
+    return str(plan.version)
 
 
 def _clear(folder: Path) -> None:
@@ -88,11 +137,42 @@ def _change(db: Any, corpus: Any) -> None:
         load_documents(db, resource, documents)
 
 
-def _show(report: Any, console: Console) -> None:
-    console.print(pull_table(report.pulled))
-    console.print(*snapshot_tables(report.published.snapshot), sep="")
+def _tell_found(snapshot: dict[str, Any], console: Console) -> None:
+    """What was repaired, and who is public, in a line each."""
+    rules = repair_counts(snapshot)
+    cells = snapshot["coverage"]["repairs"]["rows"]
+    public = snapshot["public"].values()
+    console.print(f"{cells:,} cells of the curated tables repaired or filled, by {len(rules)} rules")
+    console.print(
+        f"{sum(one['public'] for one in public):,} of {sum(one['images'] for one in public):,} images are public"
+    )
+
+
+def _tell_changes(report: Any, console: Console) -> None:
+    """What changed since the release, and whether all of it has a cause."""
+    changes = report.published.changes
+    release = report.published.snapshot["last_release"]["version"]
+    console.print(
+        f"Since {release}, over all tables: {changes.added:,} rows added, {changes.removed:,} removed, "
+        f"{changes.changed:,} changed. {changes.verdict}"
+    )
+
+
+def _tell_commit(report: Any, console: Console) -> None:
     commit = report.published.commit
     console.print(f"Commit {commit[:10]}" if commit else "Nothing new: no commit")
+
+
+def _totals(report: Any) -> str:
+    """What a pull brought, in a sentence."""
+    of_all = {
+        kind: sum(getattr(one, kind) for one in report.pulled.resources.values())
+        for kind in ("total", "new", "changed", "deleted")
+    }
+    return (
+        f"The service has {of_all['total']:,} records: {of_all['new']:,} new, {of_all['changed']:,} changed, "
+        f"{of_all['deleted']:,} deleted"
+    )
 
 
 def _show_ways(folder: Path, console: Console) -> None:
@@ -108,9 +188,9 @@ def _show_ways(folder: Path, console: Console) -> None:
         ),
         "See what changed between the nights, and why": f"{program} diff HEAD~1 HEAD --dataset {dataset}",
         "See which cells were repaired, and why": f"head -n 5 {dataset}/audit/repairs.csv",
-        "Make a release, and make its tables again from the records, byte for byte": (
+        "Release that night, and make its tables again, byte for byte": (
             f"{program} release --dataset {dataset} && {key} {program} rebuild HEAD --dataset {dataset} --store "
-            f"{folder / 'store'}"
+            f"{folder / 'store'} --index {folder / 'index'}"
         ),
     }
     console.rule("What to look at")

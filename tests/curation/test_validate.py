@@ -99,10 +99,21 @@ def test_what_is_shown_of_a_value_is_no_text_of_the_sender() -> None:
     made = flatten(table("bold"), [json.dumps(document).encode()])
     found = {fault.column: fault.found for fault in broken_rules("bold", [ID], made)[0]}
     assert found == {
-        "provenance_software": "text",
+        "provenance_software": "text of 4 characters",
         "fd_perc": "140.5",
         "bids_meta_modality": "formula",
         "gcor": "text",
+    }
+
+
+def test_words_of_the_dictionary_are_shown() -> None:
+    document = valid("bold", "1" * 31, provenance_software="fmriprep", bids_meta_modality="T1w")
+    made = flatten(table("bold"), [json.dumps(document).encode()])
+    found = {fault.column: fault.found for fault in broken_rules("bold", [ID], made)[0]}
+    assert found == {
+        "provenance_software": "fmriprep",
+        "bids_meta_modality": "T1w",
+        "provenance_md5sum": "text of 31 characters",
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from curation.curate import curate
 from curation.publish import PublishReport
 from curation.pull import PullReport
-from curation.report import Changes, TableChanges
+from curation.report import Because, Changes, TableChanges
 from curation.store import RecordStore
 from flows.nightly import night_markdown
 
@@ -19,14 +19,15 @@ def test_it_tells_of_withdrawals_of_the_last_release_and_of_the_page(tmp_path: P
     made = curate(RecordStore(tmp_path / "store"), tmp_path / "out").snapshot
     snapshot = json.loads(json.dumps(made)) | {"last_release": {"version": "2026.11.23"}}
     snapshot["tables"]["bold"] |= {"received": 7, "withdrawn": 7}
-    table = TableChanges("T1w", 4, 0, 0, (("new record", 4),))
+    table = TableChanges("T1w", 4, 0, 0, 0, 0, (Because("rows", "new record", 4),))
     changes = Changes(("`T1w`: 4 added",), (table,), 2)
     pulled = PullReport(3, {}, TRAFFIC)
     text = night_markdown(pulled, PublishReport("0123456789abcdef", snapshot, {}, changes=changes))
     head = next(line for line in text.splitlines() if "withdrawn" in line).split("|")
     row = next(line for line in text.splitlines() if line.startswith("| bold")).split("|")
     assert len(head) == len(row) and row[[one.strip() for one in head].index("withdrawn")].strip() == "7"
-    assert "Since release 2026.11.23:\n\n- `T1w`: 4 added\n- **2 changes have no cause**" in text
+    verdict = "2 changes without a cause: errors of ours; please report them."
+    assert f"Since release 2026.11.23: **{verdict}**\n\n- `T1w`: 4 added\n" in text
     assert "`report.html` of commit 0123456789" in text
     quiet = night_markdown(pulled, PublishReport(None, snapshot, snapshot))
     assert "report.html" not in quiet and "Since release" not in quiet

@@ -14,7 +14,7 @@ import pyarrow.csv
 import pytest
 
 from curation.errors import DatasetError, LockedError
-from curation.publish import SnapshotDataset, publish
+from curation.publish import NOTICE, SnapshotDataset, publish
 from curation.publish.commands import datalad, environment, git
 from curation.store import RecordStore
 from tests.support.fast_api import FastApi, make_document
@@ -78,6 +78,20 @@ def test_nothing_new_no_commit(night, service: FastApi) -> None:
     assert log(dataset.path, "%H") == report.commit
     assert len(service.requests) - requests <= 12
     assert not dataset.staging.exists()
+
+
+def test_a_notice_of_the_clone_is_the_first_that_its_pages_say(
+    service: FastApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text('[mriqc-snapshot]\n notice = "of all that this user has"\n')
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    dataset = SnapshotDataset(tmp_path / "dataset")
+    with dataset.lock():
+        dataset.prepare()
+        assert dataset.notice is None
+        dataset.configure(NOTICE, "Records of a test")
+    run_night(service.url, tmp_path / "store", dataset.path)
+    assert '<header>\n<p class="notice">Records of a test</p>' in (dataset.path / "report.html").read_text()
 
 
 def test_run_record_can_be_rerun_by_datalad(night) -> None:

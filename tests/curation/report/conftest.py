@@ -24,6 +24,7 @@ class Made:
     folder: Path
     snapshot: dict[str, Any]
     before: Before
+    before_folder: Path
     files: list[str]
 
 
@@ -54,4 +55,4 @@ def made(
     before = Before("2026.11.23", then.snapshot, opened)
     changes = changes_of(compare(open_version(str(folder / "then")), open_version(str(folder / "now"))))
     files = write_report(now.folder, now.snapshot, release=before, changes=changes)
-    return Made(now.folder, now.snapshot, before, files)
+    return Made(now.folder, now.snapshot, before, folder / "then", files)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from curation.diff import compare, open_version
+from curation.report import write_report
+from schemas.dictionary import table
 from tests.curation.report.conftest import Made
 from tests.support.page import Page
 
@@ -111,14 +116,12 @@ def test_ratings_and_artifacts_are_those_of_the_table(made: Made, page: Page) ->
         if rows and rows[0][1:2] == ["ratings"]
     ]
     assert {name: int(count) for name, count in tables[0].items()} == dict(labels)
+    words = dict(next(column for column in table("rating").columns if column.name == "comment").levels)
     named = {
-        name: sum(row[name] == "true" for row in ratings)
-        for name in ratings[0]
-        if name.startswith("artifact_")
+        code: sum(row[f"artifact_{code.replace('-', '_')}"] == "true" for row in ratings) for code in words
     }
-    shown = {
-        name.removeprefix("artifact_").replace("_", " "): count for name, count in named.items() if count
-    }
+    shown = {words[code].split(",")[0]: count for code, count in named.items() if count}
+    assert not any(name.startswith("artifact_") for name in tables[1])
     assert {name: int(count) for name, count in tables[1].items()} == shown
 
 
@@ -157,9 +160,74 @@ def test_quantiles_are_those_of_finite_values(made: Made, page: Page, resource: 
 
 
 def test_the_page_begins_with_what_the_tables_say(made: Made) -> None:
-    text = (made.folder / "report.html").read_text("utf-8")
+    text = " ".join((made.folder / "report.html").read_text("utf-8").split())
     images = sum(len(rows_of(made.folder, f"csv/{name}.csv")) for name in IMAGES)
-    assert f"<dt>distinct images</dt><dd>{images:,}<" in text
-    assert f"<dt>cells repaired</dt><dd>{len(rows_of(made.folder, 'audit/repairs.csv')):,}<" in text
+    assert f"images</dt><dd>{images:,}<" in text
+    fates = Counter(
+        row["fate"] for row in rows_of(made.folder, "audit/records.csv") if row["resource"] != "rating"
+    )
+    # Ratings are no images, and what was kept out is of none.
+    assert f">{(fates['representative'] + fates['duplicate']) / images:.2f} records each; " in text
     for name, value in json.loads((made.folder / "snapshot.json").read_bytes())["versions"].items():
         assert value is None or f"<code>{value}</code>" in text, name
+
+
+def test_repaired_filled_and_emptied_cells_are_told_apart(made: Made) -> None:
+    text = " ".join((made.folder / "report.html").read_text("utf-8").split())
+    ledger = rows_of(made.folder, "audit/repairs.csv")
+    emptied = sum(not row["new"] for row in ledger)
+    filled = sum(
+        bool(row["new"]) and not row["old"] and "public-sidecar" in row["rule"].split() for row in ledger
+    )
+    repaired = len(ledger) - emptied - filled
+    assert min(emptied, filled, repaired) > 0
+    assert f"cells</dt><dd>{repaired:,}<" in text
+    assert f"rules, {filled:,} filled, {emptied:,} left empty<" in text
+    assert f"<strong>{repaired:,} cells are repaired</strong>" in text
+    assert (
+        f"<strong>{filled:,} are filled</strong>" in text
+        and f"<strong>{emptied:,} are left empty</strong>" in text
+    )
+
+
+def test_changes_are_those_of_the_comparison(made: Made, page: Page) -> None:
+    found = compare(open_version(str(made.before_folder)), open_version(str(made.folder)))
+    shown = page.rows("changed")
+    assert sorted(shown) == sorted(one.name for one in found.tables)
+    scaled = Counter[str]()
+    touched: dict[str, set[str]] = {}
+    for some in (some for one in found.tables for some in one.cells if some.column is not None):
+        for row in some.to_arrow().to_pylist():
+            only_scale = (row["column"], row["cause"]) == ("iqm_spread", "the whole table")
+            scaled[row["table"]] += only_scale
+            touched.setdefault(row["table"], set()).update([] if only_scale else [row["key"]])
+    assert any(scaled.values())
+    for one in found.tables:
+        added, removed, changed, cells, rescaled = numbers(shown[one.name][:5])
+        assert (added, removed) == (one.added, one.removed)
+        assert changed == len(touched.get(one.name, ())) <= one.changed
+        assert rescaled == scaled[one.name]
+        assert cells + rescaled == sum(column.cells for column in one.columns)
+        # What is scaled anew has its own column.
+        assert "interquartile" not in shown[one.name][5] and "the whole table" not in shown[one.name][5]
+        told = sum(int(count.replace(",", "")) for count in re.findall(r"\(([\d,]+)\)", shown[one.name][5]))
+        assert told == added + removed + cells
+    text = " ".join((made.folder / "report.html").read_text("utf-8").split())
+    assert "<strong>Every change has a cause.</strong>" in text
+
+
+def test_what_was_received_and_what_grows_are_explained(made: Made, tmp_path: Path) -> None:
+    tables = {
+        name: counts | {"received": counts["received"] + 2, "withdrawn": counts["withdrawn"] + 2}
+        for name, counts in made.snapshot["tables"].items()
+    }
+    shutil.copytree(made.folder, tmp_path / "night")
+    write_report(tmp_path / "night", made.snapshot | {"tables": tables})
+    text = " ".join((tmp_path / "night" / "report.html").read_text("utf-8").split())
+    received = sum(counts["received"] for counts in tables.values())
+    counted = len(rows_of(made.folder, "audit/records.csv"))
+    assert received == counted + 8
+    assert (
+        f"Of the {received:,} records that were ever received, the 8 that were withdrawn are not counted"
+        in text
+    )

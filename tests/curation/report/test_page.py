@@ -15,7 +15,7 @@ import pytest
 
 from curation.curate import curate
 from curation.ledger_reading import BLOCK, count_ledger, ledger_batches
-from curation.report import Before, write_report
+from curation.report import Because, Before, Changes, TableChanges, write_report
 from curation.report.figures import draw_bars
 from curation.report.page import SECTIONS
 from curation.store import RecordStore
@@ -116,6 +116,49 @@ def test_without_a_release_or_its_content_the_page_says_so(made: Made, tmp_path:
     text = " ".join((folder / "report.html").read_text("utf-8").split())
     assert "The tables of release 2026.11.23 were not compared cell by cell" in text
     assert "The tables of release 2026.11.23 are not where this page was made" in text
+
+
+CHANGED = TableChanges(
+    "T1w", 1, 0, 2, 3, 4, (Because("rows", "new record", 1), Because("cells", "a cause", 3))
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "kind"),
+    [
+        (Changes((), (), 0), "No table changed.", "good"),
+        (Changes((), (CHANGED,), 0), "Every change has a cause.", "good"),
+        (Changes((), (CHANGED,), 1), "1 change without a cause: an error of ours; please report it.", "bad"),
+        (Changes((), (CHANGED,), 2), "2 changes without a cause: errors of ours; please report them.", "bad"),
+        (
+            Changes((), (CHANGED,), 0, by_code=3),
+            "Every change has a cause; 3 of them have no other than that code, dictionary or rules changed.",
+            "look",
+        ),
+    ],
+)
+def test_the_section_on_changes_begins_with_the_verdict(
+    made: Made, tmp_path: Path, changes: Changes, verdict: str, kind: str
+) -> None:
+    folder = copy_of(made, tmp_path / "night")
+    write_report(folder, made.snapshot, release=made.before, changes=changes)
+    text = (folder / "report.html").read_text("utf-8")
+    section = " ".join(text.partition('<section id="changes"')[2].partition("</section>")[0].split())
+    assert f'</h2> <p class="verdict {kind}"><strong>{verdict}</strong></p>' in section
+    page = Page(text)
+    if changes.tables:
+        assert page.rows("changed")["T1w"][:5] == ["1", "0", "2", "3", "4"]
+        assert "In 4 more cells only the scale changed" in section
+    else:
+        assert "changed" not in page.tables and "scale" not in section
+
+
+def test_a_notice_is_the_first_that_the_page_says(made: Made, tmp_path: Path) -> None:
+    folder = copy_of(made, tmp_path / "night")
+    write_report(folder, made.snapshot, notice="People & scanners are <invented>.")
+    header = (folder / "report.html").read_text("utf-8").partition("<header>")[2]
+    assert header.split("</p>")[0].strip() == '<p class="notice">People &amp; scanners are &lt;invented&gt;.'
+    assert 'class="notice"' not in (made.folder / "report.html").read_text("utf-8")
 
 
 def test_an_empty_store_has_a_page(tmp_path: Path) -> None:
