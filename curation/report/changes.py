@@ -60,10 +60,11 @@ def changes_of(difference: Difference) -> Changes:
     """What a comparison found, as the page shows it."""
     from curation.diff import summary_lines
 
-    # What is unexplained the page says itself.
+    # What has no cause, or none but other code, the page says itself.
     lines = (line.removeprefix("- ") for line in summary_lines(difference))
     tables = tuple(_table(table) for table in sorted(difference.tables, key=lambda one: one.name))
-    return Changes(tuple(line for line in lines if not line.startswith("**")), tables, difference.unexplained)
+    said = tuple(line for line in lines if not line.startswith("**"))
+    return Changes(said, tables, difference.unexplained, difference.by_code)
 
 
 def _table(table: TableDifference) -> TableChanges:
