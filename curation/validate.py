@@ -43,7 +43,7 @@ def broken_rules(resource: Resource, ids: Sequence[str], flattened: Flattened) -
             known.append(Fault(column, rule, found))
     for record_id, known in zip(ids, faults, strict=True):
         if not is_object_id(record_id):
-            known.append(Fault("record_id", NO_OBJECT_ID, _shown(record_id)))
+            known.append(Fault("record_id", NO_OBJECT_ID, "text"))
     order = {name: place for place, name in enumerate(["record_id", *flattened.table.column_names])}
     for known in faults:
         known.sort(key=lambda fault: (order.get(fault.column or "", -1), fault.rule))
