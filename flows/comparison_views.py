@@ -23,6 +23,7 @@ _BAD, _DOUBTFUL, _HEAD = "bold red", "yellow", "bold"
 def difference_lines(found: Difference) -> Iterator[RenderableType]:
     """The result, most severe first."""
     yield _sides(found.a, found.b)
+    yield from (Text(line, style=_BAD) for line in words.edited(found))
     yield Text(words.headline(found))
     if found.unexplained or not found.is_empty:
         yield Text(words.verdict(found), style=_style(found) or "green")

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from curation.diff.aligning import Alignment
 
-UNEXPLAINED = "unexplained: an error of ours"
+UNEXPLAINED = "unexplained"
 CODE, DICTIONARY, RULES = "code changed", "dictionary changed", "rules or vocabularies changed"
 RANKED = "records are ranked otherwise, as code or dictionary changed"
 SCHEMA = "schema change"

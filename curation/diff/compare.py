@@ -21,6 +21,7 @@ from curation.diff.departures import Passing
 from curation.diff.disproof import counterpart
 from curation.diff.evidence import Wanted, read_ledgers
 from curation.diff.explaining import Draft, explain
+from curation.diff.listed import lists_files, require_tables, strays
 from curation.diff.model import Difference, Side, TableDifference
 from curation.diff.reading import (
     COMPARED,
@@ -35,7 +36,7 @@ from curation.diff.reading import (
     whole,
 )
 from curation.diff.rows import Evidence, resource_of
-from curation.diff.version import Version
+from curation.diff.version import SNAPSHOT, Version
 from curation.errors import DatasetError
 from schemas import RESOURCES
 from schemas.published import IMAGE_RESOURCES
@@ -50,18 +51,28 @@ _OLDER = (
 )
 
 
-def compare(a: Version, b: Version, *, on_table: Callable[[str], None] = lambda name: None) -> Difference:
+def compare(
+    a: Version,
+    b: Version,
+    *,
+    hold_to_list: bool = True,
+    on_table: Callable[[str], None] = lambda name: None,
+) -> Difference:
     """Compare two versions: all seven tables, all rows, all cells, each with its cause.
 
     Args:
         a: the first version, usually the older one.
         b: the second.
+        hold_to_list: whether to look if the files are those that the versions list; who has just made them need not.
         on_table: told what is compared.
 
     Raises:
         DatasetError: content is not on this machine, or git failed.
         UsageError: a table or ledger cannot be read as such.
     """
+    for version in (a, b):
+        require_tables(version)
+    edited = [stray for version in (a, b) for stray in strays(version)] if hold_to_list else []
     with tempfile.TemporaryDirectory() as scratch:
         differing = [name for name in COMPARED if not same_table(a, b, name)]
         _require_content(a, b, differing)
@@ -80,6 +91,7 @@ def compare(a: Version, b: Version, *, on_table: Callable[[str], None] = lambda 
         tuple(table.name for table in tables if table.is_empty),
         changed_versions(a, b),
         (*_notes(a, b), *opened.notes),
+        tuple(edited),
     )
 
 
@@ -324,5 +336,10 @@ def _notes(a: Version, b: Version) -> Iterator[str]:
         yield f"snapshot.json is of format {formats[0]} in {a.name} and of format {formats[1]} in {b.name}"
     for version in (a, b):
         for name in ("records", "repairs", "matches", "disagreements"):
-            if not version.has(f"audit/{name}.csv"):
-                yield f"{version.name} has no audit/{name}.csv: what only that ledger tells has no cause"
+            if not version.has(file := f"audit/{name}.csv"):
+                listed = (
+                    f", which its {SNAPSHOT} lists" if file in (version.snapshot.get("files") or {}) else ""
+                )
+                yield f"{version.name} has no {file}{listed}: what only that ledger tells has no cause"
+        if not lists_files(version):
+            yield f"{SNAPSHOT} of {version.name} lists no files: whether they were changed since cannot be told"

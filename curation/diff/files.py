@@ -41,6 +41,9 @@ class Files(Protocol):
     def size(self, name: str) -> int:
         """Bytes of a file that is there."""
 
+    def known_size(self, name: str) -> int | None:
+        """Bytes of a file that is there, if they are known without its content."""
+
     def digest(self, name: str) -> str:
         """MD5 (hex) of a file that is there."""
 
@@ -85,6 +88,11 @@ class FolderFiles:
         """Bytes; of an annexed file by its key."""
         known = _of_key(self._key(name))
         return known[0] if known else (self._folder / name).stat().st_size
+
+    def known_size(self, name: str) -> int | None:
+        """Bytes by the key of an annexed file."""
+        known = _of_key(self._key(name))
+        return known[0] if known else None
 
     def digest(self, name: str) -> str:
         """MD5 (hex); that of an annexed file by its key."""
@@ -171,6 +179,11 @@ class CommitFiles:
         """Bytes, by the key where it has them."""
         known = _of_key(self._keys.get(name, ""))
         return known[0] if known else self._here(name).stat().st_size
+
+    def known_size(self, name: str) -> int | None:
+        """Bytes by the key of an annexed file."""
+        known = _of_key(self._keys.get(name, ""))
+        return known[0] if known else None
 
     def digest(self, name: str) -> str:
         """MD5 (hex), by the key where it has it."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from curation.diff.cell_rows import UNEXPLAINED, CellRows, is_by_code
+from curation.diff.listed import Stray
 
 DIFFERENT = 10
 """Exit code of a comparison that found differences; 0 is that of one that found none."""
@@ -233,6 +234,7 @@ class Difference:
         same_values: those whose files differ, and whose rows, cells and columns do not.
         versions: of what they were made with, what changed: old and new.
         notes: what a reader has to know of the comparison.
+        strays: files that are not those that their version lists.
     """
 
     a: Side
@@ -242,6 +244,7 @@ class Difference:
     same_values: tuple[str, ...]
     versions: Mapping[str, tuple[Any, Any]]
     notes: tuple[str, ...]
+    strays: tuple[Stray, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -250,8 +253,8 @@ class Difference:
 
     @property
     def exit_code(self) -> int:
-        """0 for no difference, else :data:`DIFFERENT`."""
-        return 0 if self.is_empty else DIFFERENT
+        """0 for no difference, neither of tables nor of a version from what it lists; else :data:`DIFFERENT`."""
+        return 0 if self.is_empty and not self.strays else DIFFERENT
 
     @property
     def unexplained(self) -> int:
@@ -285,6 +288,7 @@ class Difference:
             "counts": asdict(self.counts),
             "versions": {name: {"a": old, "b": new} for name, (old, new) in self.versions.items()},
             "notes": list(self.notes),
+            "strays": [asdict(stray) for stray in self.strays],
             "identical": list(self.identical),
             "same_values": list(self.same_values),
             "tables": [_table_json(table) for table in self.tables],

@@ -139,7 +139,7 @@ class OneRow(TableFile):
 
 def same_table(a: Version, b: Version, name: str) -> bool:
     """Whether both versions have a table with the same bytes, in every form that both have."""
-    forms = [form for form in _forms(name) if a.has(form) and b.has(form)]
+    forms = [form for form in table_forms(name) if a.has(form) and b.has(form)]
     if not forms:
         return not has_table(a, name) and not has_table(b, name)
     return all(same_content(a, b, form) for form in forms)
@@ -147,7 +147,7 @@ def same_table(a: Version, b: Version, name: str) -> bool:
 
 def has_table(version: Version, name: str) -> bool:
     """Whether a version has a table."""
-    return any(version.has(form) for form in _forms(name))
+    return any(version.has(form) for form in table_forms(name))
 
 
 def open_pair(a: Version, b: Version, name: str, scratch: Path) -> tuple[TableFile, TableFile]:
@@ -164,7 +164,7 @@ def open_pair(a: Version, b: Version, name: str, scratch: Path) -> tuple[TableFi
     """
     csv_only = not any(
         a.has(form) and b.has(form) and not same_content(a, b, form)
-        for form in _forms(name)
+        for form in table_forms(name)
         if form.startswith("parquet/")
     )
     both = [
@@ -179,7 +179,7 @@ def open_table(version: Version, name: str, scratch: Path, *, csv_only: bool = F
     Raises:
         DatasetError: its content is not on this machine.
     """
-    parquet, text = _forms(name)
+    parquet, text = table_forms(name)
     if version.is_here(parquet) and not (csv_only and version.is_here(text)):
         return TableFile(version.path(parquet))
     if not version.is_here(text):
@@ -187,7 +187,8 @@ def open_table(version: Version, name: str, scratch: Path, *, csv_only: bool = F
     return TableFile(_from_csv(version, name, scratch))
 
 
-def _forms(name: str) -> tuple[str, str]:
+def table_forms(name: str) -> tuple[str, str]:
+    """The files of a table: Parquet and CSV."""
     return f"parquet/{name}.parquet", f"csv/{name}.csv"
 
 
@@ -272,7 +273,7 @@ def missing_content(version: Version, tables: Sequence[str]) -> list[str]:
     needed = [f"audit/{name}.csv" for name in LEDGERS_READ]
     found = [name for name in needed if version.has(name) and not version.is_here(name)]
     for table in tables:
-        forms = [form for form in _forms(table) if version.has(form)]
+        forms = [form for form in table_forms(table) if version.has(form)]
         if forms and not any(version.is_here(form) for form in forms):
             found.append(forms[0])
     return found

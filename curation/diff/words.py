@@ -27,6 +27,16 @@ def headline(difference: Difference) -> str:
     )
 
 
+def edited(difference: Difference) -> list[str]:
+    """What is to be said of files that are not those that their version lists, and what to do."""
+    found = [
+        f"{stray.file} of {stray.version} is not the file that its snapshot.json lists: it was changed or damaged "
+        "after it was made"
+        for stray in difference.strays
+    ]
+    return [*found, "get these versions again before you trust what follows"] if found else []
+
+
 def verdict(difference: Difference) -> str:
     """Whether everything has a cause that ledgers tell."""
     if difference.is_empty:
@@ -34,9 +44,12 @@ def verdict(difference: Difference) -> str:
     said = []
     if difference.unexplained:
         have = "has" if difference.unexplained == 1 else "have"
-        said.append(
-            f"{difference.unexplained:,} of the changes {have} no cause: an error of ours, please report it."
+        why = (
+            "look at the files that were changed"
+            if difference.strays
+            else "an error of ours, please report it"
         )
+        said.append(f"{difference.unexplained:,} of the changes {have} no cause: {why}.")
     if difference.by_code:
         said.append(f"{by_code(difference)}: look at {_them(difference.by_code)}.")
     return " ".join(said) or "Every change has a cause."
@@ -136,9 +149,9 @@ def summary_lines(difference: Difference) -> list[str]:
     Args:
         difference: of the release before, and the one to describe.
     """
+    lines = [f"- **{line}**" for line in edited(difference)]
     if difference.is_empty:
-        return ["- No table changed."]
-    lines = []
+        return [*lines, "- No table changed."]
     if difference.unexplained:
         lines.append(
             f"- **{difference.unexplained:,} changes have no cause; please report this as a defect.**"

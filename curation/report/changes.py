@@ -50,7 +50,7 @@ def changes_since(release: str, dataset: Path, folder: Path) -> Changes | None:
                 missing[0],
             )
             return None
-        return changes_of(compare(before, open_version(str(folder))))
+        return changes_of(compare(before, open_version(str(folder)), hold_to_list=False))
     except (SnapshotError, pa.ArrowException) as error:
         _logger.warning("%s is not compared with: %s", release, error)
         return None

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.support.tamper import flip
+from tests.support.tamper import flip, relist
 from tests.support.versions import Pair, checksum, make_pair
 
 
@@ -67,6 +67,7 @@ def test_wrong_usage_exits_2(tmp_path: Path, arguments: list[str], message: str)
 
 def test_unexplained_changes_are_shown_first(pair: Pair, tmp_path: Path) -> None:
     flip(pair.b, "T1w", checksum("a"), "cjv", 0.75)
+    relist(pair.b)
     done = diff(tmp_path, pair.a, pair.b)
     assert done.returncode == 10
     assert done.stdout.index("Unexplained") < done.stdout.index("Lost")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,20 @@ def edit_snapshot(folder: Path, change: Callable[[dict[str, Any]], None]) -> Non
     said = json.loads(path.read_text())
     change(said)
     path.write_text(json.dumps(said))
+
+
+def relist(folder: Path, *gone: str) -> None:
+    """Make ``snapshot.json`` list the files as they are, as if the program had made them so; ``gone`` not at all."""
+
+    def change(said: dict[str, Any]) -> None:
+        for name in gone:
+            (folder / name).unlink(missing_ok=True)
+            del said["files"][name]
+        for name, about in said["files"].items():
+            content = (folder / name).read_bytes()
+            about |= {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+
+    edit_snapshot(folder, change)
 
 
 def edit_lines(path: Path, change: Callable[[list[str]], list[str]]) -> None:

@@ -15,7 +15,7 @@ from curation.diff import summary_lines
 from curation.diff.words import verdict
 from flows.comparison_views import difference_lines
 from tests.curation.diff.test_causes import between, cells, why
-from tests.support.tamper import edit_snapshot, flip
+from tests.support.tamper import edit_snapshot, flip, relist
 from tests.support.versions import Pair, checksum, record_id
 
 
@@ -94,8 +94,7 @@ def test_column_that_code_adds_is_looked_at(pair: Pair, tmp_path: Path) -> None:
 
 def test_table_of_one_dictionary_vanishes_by_no_code(pair: Pair, tmp_path: Path) -> None:
     shutil.copytree(pair.b, tmp_path / "before")
-    for name in ("parquet/rating.parquet", "csv/rating.csv"):
-        (pair.b / name).unlink()
+    relist(pair.b, "parquet/rating.parquet", "csv/rating.csv")
     made_with(pair.b, code="another")
     assert between(tmp_path / "before", pair.b).unexplained == 3
     made_with(pair.b, dictionary="another")

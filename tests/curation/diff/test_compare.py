@@ -23,7 +23,7 @@ from curation.diff.cells import NEAR_SHARE, NEAR_ULPS
 from curation.diff.compare import draft_of
 from curation.diff.reading import TableFile
 from tests.curation.diff.test_causes import between, cells, why
-from tests.support.tamper import edit_rows, edit_snapshot, flip
+from tests.support.tamper import edit_rows, edit_snapshot, flip, relist
 from tests.support.versions import Pair, checksum
 
 _numbers = st.sampled_from(
@@ -209,8 +209,7 @@ def test_columns_of_an_older_dictionary_are_told(pair: Pair) -> None:
 
 
 def test_table_that_only_one_version_has(pair: Pair) -> None:
-    for name in ("parquet/rating.parquet", "csv/rating.csv"):
-        (pair.a / name).unlink()
+    relist(pair.a, "parquet/rating.parquet", "csv/rating.csv")
     table = next(one for one in between(pair.a, pair.b).tables if one.name == "rating")
     assert table.only_in == "b" and table.added == 3
     assert table.unexplained == 2  # those that the ledger of the first version has

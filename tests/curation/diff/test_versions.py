@@ -95,6 +95,21 @@ def test_bare_clone_is_read_too(dataset: Path, tmp_path: Path) -> None:
     assert cells(found) == cells(compare(open_version(TAG, dataset), open_version(LATER_TAG, dataset)))
 
 
+def test_a_commit_with_a_file_that_somebody_edited_is_told(dataset: Path, tmp_path: Path) -> None:
+    datalad(tmp_path, "clone", str(dataset), "clone")
+    clone = tmp_path / "clone"
+    git(clone, "annex", "get", "--quiet", ".")
+    for name in ("audit/records.csv", "csv/T1w.csv"):
+        content = (clone / name).read_bytes()
+        (clone / name).unlink()
+        (clone / name).write_bytes(content[: content.rindex(b"\n", 0, -1) + 1])
+    git(clone, "annex", "add", "--quiet", ".")
+    git(clone, "-c", "user.name=x", "-c", "user.email=x@localhost", "commit", "--quiet", "-m", "edited")
+    found = compare(open_version("HEAD~1", clone), open_version("HEAD", clone))
+    told = [(stray.version, stray.file) for stray in found.strays]
+    assert told == [("HEAD", "audit/records.csv"), ("HEAD", "csv/T1w.csv")] and found.exit_code == 10
+
+
 def test_content_that_is_not_here_is_named_with_how_to_get_it(dataset: Path, tmp_path: Path) -> None:
     datalad(tmp_path, "clone", str(dataset), "clone")
     clone = tmp_path / "clone"

@@ -1,0 +1,80 @@
+"""Whether the files of a version are those that its own ``snapshot.json`` lists: no ledger explains an edit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from curation.diff.reading import COMPARED, LEDGERS_READ, table_forms
+from curation.diff.version import SNAPSHOT, Version
+from curation.errors import DatasetError
+from curation.store.parts import file_sha256
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A file that is not the one that its version lists.
+
+    Attributes:
+        version: as it was asked for.
+        file: its path.
+    """
+
+    version: str
+    file: str
+
+
+def lists_files(version: Version) -> bool:
+    """Whether a version says what files it has."""
+    return bool(_listed(version))
+
+
+def require_tables(version: Version) -> None:
+    """Check that every table that a version lists is there, in one of its forms.
+
+    Raises:
+        DatasetError: one is not.
+    """
+    listed = _listed(version)
+    for table in COMPARED:
+        forms = [name for name in table_forms(table) if name in listed]
+        if forms and not any(version.has(name) for name in forms):
+            raise DatasetError(
+                f"{version.name} lacks {forms[0]}, which its {SNAPSHOT} lists; copy it from where the "
+                "version is from, or get that version again"
+            )
+
+
+def strays(version: Version) -> list[Stray]:
+    """The files of a version that were changed after it was made, as far as a comparison reads them.
+
+    A file whose content is not on this machine is known by its size, if by anything, and so is a CSV file of a commit
+    whose Parquet file is here and is read in its place.
+    """
+    found, read = set(), {}
+    for name, said in _listed(version).items():
+        if not version.has(name) or name not in _READ:
+            continue
+        is_here = version.is_here(name)
+        size = version.files.size(name) if is_here else version.files.known_size(name)
+        if size is not None and size != said["bytes"]:
+            found.add(name)
+        elif is_here and (version.commit is None or not version.is_here(_INSTEAD.get(name, ""))):
+            read[name] = version.path(name)
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="listed") as threads:
+        for name, digest in zip(read, threads.map(file_sha256, read.values()), strict=True):
+            if digest != _listed(version)[name]["sha256"]:
+                found.add(name)
+    return [Stray(version.name, name) for name in sorted(found)]
+
+
+def _listed(version: Version) -> Mapping[str, Any]:
+    return version.snapshot.get("files") or {}
+
+
+_INSTEAD = {text: parquet for parquet, text in map(table_forms, COMPARED)}
+"""Of each CSV file the Parquet file that is read in its place."""
+_READ = frozenset((*_INSTEAD, *_INSTEAD.values(), *(f"audit/{name}.csv" for name in LEDGERS_READ)))
