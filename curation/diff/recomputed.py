@@ -47,6 +47,8 @@ DERIVED_OF: Mapping[str, tuple[str, ...]] = {
 """Columns that are made of others (curation/harmonise.py, curation/ratings.py), and of which."""
 SAMPLE, LEAST = 5_000, 100
 """Rows that did not change, of which cells are made again: so many at the most; so few are no reason to believe."""
+AT_ONCE = 100_000
+"""Rows of which cells are made again at a time."""
 _SCANNER: tuple[str, ...] = (
     "bids_meta_Manufacturer", "bids_meta_ManufacturersModelName", "bids_meta_MagneticFieldStrength",
     "bids_meta_ImagingFrequency", "provenance_version", "bids_meta_task_id", "bids_meta_TaskName",
@@ -185,11 +187,15 @@ class Recomputed:
     def _made(self) -> dict[str, pa.Array] | None:
         """Of rows where such a column differs, and then of the sample: what all such columns hold, as texts."""
         makes: Callable[[pa.Table], pa.Table] = rate if self.table == "rating" else self._harmonised
-        rows = self._rows(self._sources, np.concatenate([self.derived, self._sample]))
-        if rows is None:
-            return None
-        made = makes(rows)
-        return {name: texts(whole(made.column(name))) for name in made.column_names}
+        found: dict[str, list[pa.Array]] = {}
+        for places in _some(np.concatenate([self.derived, self._sample])):
+            rows = self._rows(self._sources, places)
+            if rows is None:
+                return None
+            made = makes(rows)
+            for name in made.column_names:
+                found.setdefault(name, []).append(texts(whole(made.column(name))))
+        return {name: pa.concat_arrays(cells) for name, cells in found.items()}
 
     def _harmonised(self, rows: pa.Table) -> pa.Table:
         return pa.table(harmonise(self.resource, rows))
@@ -211,27 +217,30 @@ class Recomputed:
         numbers = [
             c.name for c in columns if c.type in ("number", "integer") and (c.is_iqm or c.plausible_ends)
         ]
-        names = dict.fromkeys((*numbers, *_TIMES.values(), *_SCANNER, "spacing_tr"))
-        rows = self._rows(names, np.concatenate([self.flagged, self._sample]))
-        if rows is None:
+        names = list(dict.fromkeys((*numbers, *_TIMES.values(), *_SCANNER, "spacing_tr")))
+        sample = self._rows(names, self._sample)
+        if sample is None or not (self._is_ours or self._flags_agree(sample)):
             return None
-        asked = self.records.take(pa.array(self.flagged))
         version = self.ledgers.version
         told = frozenset() if version.has(_REPAIRS) and version.has(_DISAGREEMENTS) else _OF_LEDGERS
         unknown = _OF_RECEIVED | told
-        found = self._flagged(
-            rows.slice(0, len(self.flagged)), asked, version.versions.get("index") is not None
-        )
-        if not self._is_ours:
-            if len(self._sample) < LEAST:
-                return None
-            others = _OF_RECEIVED | _OF_LEDGERS
-            nobody = pa.nulls(len(self._sample), pa.string())
-            made = self._flagged(rows.slice(len(self.flagged)), nobody, asked_index=False)
-            held = texts(pick(self.file, ["flags"], self._sample)["flags"])
-            if not same_cells(_without(made, others), _without(held, others)).all():
-                return None
-        return unknown, _without(found, unknown)
+        asked_index = version.versions.get("index") is not None
+        found = [pa.array([], pa.string())]
+        for places in _some(self.flagged):
+            rows = self._rows(names, places)
+            if rows is not None:
+                flags = self._flagged(rows, self.records.take(pa.array(places)), asked_index)
+                found.append(_without(flags, unknown))
+        return unknown, pa.concat_arrays(found)
+
+    def _flags_agree(self, sample: pa.Table) -> bool:
+        """Whether rows that did not change hold the flags that this code gives them, as far as cells tell."""
+        if len(sample) < LEAST:
+            return False
+        others = _OF_RECEIVED | _OF_LEDGERS
+        made = self._flagged(sample, pa.nulls(len(sample), pa.string()), asked_index=False)
+        held = texts(pick(self.file, ["flags"], self._sample)["flags"])
+        return bool(same_cells(_without(made, others), _without(held, others)).all())
 
     def _flagged(self, rows: pa.Table, record_ids: pa.Array, asked_index: bool) -> pa.Array:
         """Flags of rows, as far as cells and ledgers tell."""
@@ -288,6 +297,11 @@ class Recomputed:
         sure = ~pc.is_in(asked, value_set=doubtful).to_numpy(zero_copy_only=False)
         found = counts.take(pa.array(np.searchsorted(members, places))).cast(pa.string())
         return sure & ~same_cells(found, cells)
+
+
+def _some(places: np.ndarray) -> list[np.ndarray]:
+    """Places, so many at a time that what is made of their rows is small beside the tables."""
+    return [places[start : start + AT_ONCE] for start in range(0, max(1, len(places)), AT_ONCE)]
 
 
 def _without(flags: pa.Array, names: frozenset[str]) -> pa.Array:
