@@ -39,12 +39,11 @@ from curation.typed import make_typed
 from curation.withdrawals import Outcome, Request, Settled, count_requests, outcomes, settle, tell
 from schemas import RESOURCES, dictionary_digest
 from schemas.bids import schema_version
-from schemas.published import IMAGE_RESOURCES
+from schemas.published import IMAGE_RESOURCES, SNAPSHOT_FORMAT
 
 STAGING = ".mriqc-snapshot-staging"
 PREVIOUS = ".mriqc-snapshot-previous.json"
 """What ``snapshot.json`` said before the run that is under way."""
-SNAPSHOT_FORMAT = 4
 
 
 @dataclass

@@ -80,6 +80,7 @@ def diff(
     The life of a record goes through all tags and the last commit; with --nights through every night, too;
     nights whose content was dropped are left out and named.
     """
+    _require_writable(json_file, html, cells)
     if record is not None:
         if a is not None or html is not None or cells is not None:
             raise errors.UsageError(
@@ -103,6 +104,27 @@ def diff(
         for line in difference_lines(found):
             console.print(line)
     raise typer.Exit(found.exit_code)
+
+
+def _require_writable(json_file: Path | None, html: Path | None, cells: Path | None) -> None:
+    """Find out before the long work whether what comes out can be written.
+
+    Raises:
+        UsageError: a file's folder is not there, or a folder stands in its place.
+    """
+    for option, path in (("--json", json_file), ("--html", html), ("--cells", cells)):
+        if path is None or (option == "--json" and str(path) == "-"):
+            continue
+        if not path.parent.is_dir():
+            raise errors.UsageError(
+                f"{option} {path}: no folder {path.parent}; make it, or choose another file"
+            )
+        if path.is_dir():
+            raise errors.UsageError(f"{option} {path}: a folder; name a file in it")
+    if cells is not None and cells.suffix != ".parquet":
+        raise errors.UsageError(
+            f"--cells {cells}: the file is written as Parquet; name it {cells.stem}.parquet"
+        )
 
 
 def _write(found: Any, json_file: Path | None, html: Path | None, cells: Path | None) -> None:

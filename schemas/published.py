@@ -12,6 +12,8 @@ from schemas import bids
 from schemas.dictionary import RESOURCES, Column, Resource, make_column, read_yaml, table
 from schemas.reading import load_yaml
 
+SNAPSHOT_FORMAT = 4
+"""Of ``snapshot.json``; CHANGELOG.md says what each has that the one before has not."""
 IMAGE_RESOURCES: tuple[Resource, ...] = tuple(name for name in RESOURCES if name != "rating")
 UNIQUE_TABLES: tuple[str, ...] = RESOURCES
 CURATED_TABLES: tuple[str, ...] = tuple(f"{name}_curated" for name in IMAGE_RESOURCES)

@@ -14,6 +14,7 @@ from typing import Any
 from curation.diff.files import CommitFiles, Files, FolderFiles
 from curation.errors import DatasetError, UsageError
 from curation.publish.commands import environment, git
+from schemas.published import SNAPSHOT_FORMAT
 
 SNAPSHOT = "snapshot.json"
 _NEAR = 3
@@ -95,6 +96,10 @@ def open_version(text: str, dataset: Path | None = None) -> Version:
         UsageError: there is no such version, or the folder is of another kind.
         DatasetError: git failed, or the version cannot be read.
     """
+    if not text.strip():
+        raise UsageError(
+            "an empty name; versions are tags, commits, branches or folders, such as 2026.11.23 or HEAD"
+        )
     explicit = text.startswith(("/", "./", "../", "~")) or text in (".", "..")
     if not explicit and dataset is not None and (commit := _resolve(text, dataset)) is not None:
         return _of_commit(text, commit, dataset)
@@ -190,5 +195,10 @@ def _snapshot(content: bytes, name: str) -> dict[str, Any]:
     if not isinstance(found, dict) or not isinstance(found.get("tables"), dict):
         raise UsageError(
             f"{name}: its {SNAPSHOT} is of another program: it has no counts of tables under `tables`"
+        )
+    if (form := found.get("format")) is not None and not (isinstance(form, int) and form <= SNAPSHOT_FORMAT):
+        raise UsageError(
+            f"{name}: its {SNAPSHOT} has format {form!r}, this version of mriqc-snapshot reads those up to "
+            f"{SNAPSHOT_FORMAT}; a newer one reads it"
         )
     return found

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from curation.diff import Difference, compare, html_page, open_version, summary_lines
-from curation.errors import DatasetError
+from curation.errors import DatasetError, UsageError
+from schemas.published import SNAPSHOT_FORMAT
 from tests.support.tamper import edit_lines, edit_snapshot, flip, relist
 from tests.support.versions import Pair, checksum
 
@@ -79,3 +80,11 @@ def test_a_version_that_lists_nothing_cannot_be_held_to_it(pair: Pair) -> None:
     found = between(pair.a, pair.b)
     assert not found.strays
     assert any("lists no files" in note for note in found.notes)
+
+
+def test_a_version_of_a_newer_program_is_refused(pair: Pair) -> None:
+    edit_snapshot(pair.b, lambda said: said.update(format=SNAPSHOT_FORMAT + 1))
+    with pytest.raises(
+        UsageError, match=f"has format {SNAPSHOT_FORMAT + 1}, this version .* up to {SNAPSHOT_FORMAT}"
+    ):
+        between(pair.a, pair.b)
