@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from curation.diff import summary_lines
+from curation.diff import html_page, summary_lines
 from curation.diff.words import verdict
 from flows.comparison_views import difference_lines
 from tests.curation.diff.test_causes import between, cells, why
@@ -46,6 +46,8 @@ def test_only_other_code_is_a_class_of_its_own(pair: Pair, tmp_path: Path) -> No
         for line in difference_lines(found):
             console.print(line)
     json.dumps(told)
+    page = html_page(found)
+    assert 'class="verdict look"' in page and "<h2>Other code, dictionary or rules</h2>" in page
 
 
 def test_it_comes_after_the_unexplained_and_before_all_else(pair: Pair, tmp_path: Path) -> None:
