@@ -46,7 +46,8 @@ def test_only_other_code_is_a_class_of_its_own(pair: Pair, tmp_path: Path) -> No
         for line in difference_lines(found):
             console.print(line)
     json.dumps(told)
-    page = html_page(found)
+    relist(pair.b)
+    page = html_page(between(tmp_path / "before", pair.b))
     assert 'class="verdict look"' in page and "<h2>Other code, dictionary or rules</h2>" in page
 
 
