@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from curation.deduplicate.repeats import interquartile_range
 from curation.partitions import text_columns
+from curation.store.parts import file_sha256
 from curation.tables import CHUNK_ROWS, TableWriter, encode
 from schemas import RESOURCES, table
 from schemas.published import CURATED_TABLES, LEDGERS, UNIQUE_TABLES, published_table
@@ -200,7 +201,12 @@ def _write(
     versions = {"dictionary": "a", "rules": "a", "index": "a", "mriqc-snapshot": "a"}
     counts: dict[str, dict[str, int]] = {name: {"received": 0, "withdrawn": 0} for name in RESOURCES}
     counts[RESOURCE] = {"received": len(ledgers["records"]) + withdrawn, "withdrawn": withdrawn}
-    (folder / "snapshot.json").write_text(json.dumps({"format": 3, "tables": counts, "versions": versions}))
+    files = {
+        path.relative_to(folder).as_posix(): {"sha256": file_sha256(path), "bytes": path.stat().st_size}
+        for path in folder.glob("*/*")
+    }
+    said = {"format": 3, "tables": counts, "versions": versions, "files": files}
+    (folder / "snapshot.json").write_text(json.dumps(said))
 
 
 def _write_table(rows: pa.Table, csv: Path, parquet: Path | None = None) -> None:
