@@ -44,8 +44,7 @@ def snapshot_table(snapshot: dict[str, Any]) -> Table:
         title="Records and what became of them",
         box=box.SIMPLE_HEAD,
         title_justify="left",
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
+        padding=0,  # all seven columns within 80
     )
     table.add_column("")
     kinds = list(next(iter(snapshot["tables"].values())))
