@@ -82,11 +82,11 @@ def diff(
     """
     _require_writable(json_file, html, cells)
     if record is not None:
-        if a is not None or html is not None or cells is not None:
+        if a is not None or cells is not None:
             raise errors.UsageError(
-                "--record stands in place of A and B, and goes with --json and --nights only"
+                "--record stands in place of A and B, and goes with --json, --html and --nights only"
             )
-        _life(record, _dataset(dataset, required=True), json_file, nights)
+        _life(record, _dataset(dataset, required=True), json_file, html, nights)
         return
     if a is None or b is None:
         raise errors.UsageError("two versions are compared: mriqc-snapshot diff A B; or --record MD5_OR_ID")
@@ -149,14 +149,17 @@ def _write_json(value: Any, path: Path | None) -> None:
         write_atomically(path, to_json(value))
 
 
-def _life(record: str, dataset: Path | None, json_file: Path | None, nights: bool) -> None:
-    from curation.diff import life_of_record
+def _life(record: str, dataset: Path | None, json_file: Path | None, html: Path | None, nights: bool) -> None:
+    from curation.diff import life_of_record, life_page
+    from curation.store.files import write_atomically
     from flows.comparison_views import life_lines
 
     if dataset is None:
         raise errors.UsageError("--record looks into a dataset; name it with --dataset")
     found = life_of_record(record, dataset, nights=nights, on_version=_say)
     _write_json(found.to_json(), json_file)
+    if html is not None:
+        write_atomically(html, life_page(found).encode())
     if json_file is None or str(json_file) != "-":
         console = Console(highlight=False)
         for line in life_lines(found):

@@ -10,9 +10,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from curation.diff import words
-from curation.diff.life import Event, Life, RecordFate
-from curation.diff.model import UNEXPLAINED, Cause, Difference, Side, TableDifference
+from curation.diff import life_words, words
+from curation.diff.life import Event, Life
+from curation.diff.model import Cause, Difference, Side, TableDifference
 
 MOST_COLUMNS = 8
 """Columns of a table that a terminal shows; ``--html`` and ``--json`` have all."""
@@ -142,40 +142,25 @@ def _columns(found: TableDifference) -> Table:
 def life_lines(found: Life) -> Iterator[RenderableType]:
     """The life of a record, a version after the other."""
     yield Text(f"The life of {found.asked}", style=_HEAD)
+    yield Text(life_words.verdict(found), style=_BAD if found.unexplained else "green")
     if found.left_out:
-        nights = ", ".join(found.left_out)
-        yield Text(
-            f"left out, as their content was dropped and nobody has it (`rebuild` makes it again): {nights}"
-        )
+        yield Text(life_words.left_out(found))
     for stage in found.stages:
         newest = f"  newest record {stage.newest_record}" if stage.newest_record else ""
         commit = "" if stage.commit.startswith(stage.version) else f"  commit {stage.commit[:10]}"
         yield Text.assemble("\n", (stage.version, _HEAD), (f"{commit}{newest}", "dim"))
-        if not stage.fates:
-            yield Padding(Text("no record in the ledgers"), (0, 0, 0, 2))
-        for fate in stage.fates:
-            yield Padding(Text(_fate_words(fate)), (0, 0, 0, 2))
+        fates = [life_words.fate_words(fate) for fate in stage.fates] or [life_words.NO_FATE]
+        yield from (Padding(Text(line), (0, 0, 0, 2)) for line in fates)
         if stage.tables:
             yield Padding(Text(f"in {', '.join(dict.fromkeys(stage.tables))}", style="dim"), (0, 0, 0, 2))
         for event in stage.events:
-            style = _BAD if event.cause == UNEXPLAINED else ""
+            style = _BAD if event.is_unexplained else ""
             yield Padding(Text(_event_words(event), style=style), (0, 0, 0, 4))
-
-
-def _fate_words(fate: RecordFate) -> str:
-    more = [fate.reason or ""]
-    if fate.representative not in (None, fate.record_id):
-        more.append(f"represented by {fate.representative}")
-    if fate.curated_representative == fate.record_id:
-        more.append("represents the image in the curated table")
-    elif fate.curated_representative is not None:
-        more.append(f"in the curated table by {fate.curated_representative}: {fate.curated_reason}")
-    return f"{fate.resource} {fate.record_id}: {'; '.join(filter(None, [fate.fate or 'no fate', *more]))}"
 
 
 def _event_words(event: Event) -> str:
     what = f"{event.where}.{event.column} {event.what}" if event.column else f"{event.where}: {event.what}"
     if event.old is not None or event.new is not None:
         what += f", {_shown(event.old)} to {_shown(event.new)}"
-    why = [part for part in (event.cause, event.rule) if part]
-    return f"{what}: {', '.join(why)}" if why else what
+    why = life_words.event_cause(event)
+    return f"{what}: {why}" if why else what

@@ -4,7 +4,7 @@ from curation.diff.cells_file import write_cells
 from curation.diff.compare import compare
 from curation.diff.life import Life, life_of_record
 from curation.diff.model import Cause, ColumnDifference, Difference, TableDifference
-from curation.diff.page import html_page
+from curation.diff.page import html_page, life_page
 from curation.diff.version import Version, open_version
 from curation.diff.words import summary_lines
 
@@ -18,6 +18,7 @@ __all__ = [
     "compare",
     "html_page",
     "life_of_record",
+    "life_page",
     "open_version",
     "summary_lines",
     "write_cells",

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from curation.diff.compare import Files, draft_of, evidence_of, explain_all
 from curation.diff.evidence import Wanted
 from curation.diff.explaining import Draft
+from curation.diff.model import UNEXPLAINED
 from curation.diff.reading import (
     COMPARED,
     OneRow,
@@ -77,6 +78,11 @@ class Event:
     cause: str | None = None
     rule: str | None = None
 
+    @property
+    def is_unexplained(self) -> bool:
+        """Whether no ledger and no version tells why."""
+        return self.cause == UNEXPLAINED
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -112,6 +118,11 @@ class Life:
     asked: str
     stages: tuple[Stage, ...]
     left_out: tuple[str, ...] = ()
+
+    @property
+    def unexplained(self) -> int:
+        """Events that have no cause."""
+        return sum(event.is_unexplained for stage in self.stages for event in stage.events)
 
     def to_json(self) -> dict[str, Any]:
         """For JSON."""

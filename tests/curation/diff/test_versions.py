@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.text import Text
 
 from curation.annexed import Annex
-from curation.diff import compare, life_of_record, open_version
+from curation.diff import compare, life_of_record, life_page, open_version
+from curation.diff.life import Event
+from curation.diff.model import UNEXPLAINED
 from curation.diff.reading import ledger
 from curation.errors import DatasetError, UsageError
 from curation.publish import SnapshotDataset, publish
 from curation.publish.commands import datalad, git
 from curation.store import RecordStore
+from flows.comparing import diff
 from flows.comparison_views import life_lines
 from tests.curation.diff.test_causes import cells
 from tests.support.documents import record, seal
 from tests.support.index import copy, index_of
+from tests.support.page import Page
 from tests.support.pseudonyms import PSEUDONYMS
 from tests.support.tamper import edit_snapshot, flip
 from tests.support.versions import (
@@ -216,6 +221,42 @@ def test_life_of_an_image(dataset: Path) -> None:
         ("n_same_acquisition", "the whole table (other images of the subject)")
     ]
     json.dumps(life.to_json())
+
+
+def test_life_is_a_page_with_every_event_and_its_cause(dataset: Path, tmp_path: Path) -> None:
+    life = life_of_record(checksum("c"), dataset)
+    diff(record=checksum("c"), dataset=dataset, html=tmp_path / "life.html")
+    text = (tmp_path / "life.html").read_text()
+    assert text == life_page(life)
+    page = Page(text)
+    assert [text for _, text in page.headings] == [
+        f"The life of {checksum('c')}",
+        *(stage.version for stage in life.stages),
+    ]
+    shown = [row for table in page.tables.values() for row in table[1:]]
+    events = [event for stage in life.stages for event in stage.events]
+    assert events and shown == [
+        [
+            event.where,
+            " ".join(filter(None, [event.column, event.what])),
+            event.old or "",
+            event.new or "",
+            ", ".join(filter(None, [event.cause, event.rule])),
+        ]
+        for event in events
+    ]
+    assert page.addresses == [] and "script" not in page.tags
+
+
+def test_life_tells_what_has_no_cause(dataset: Path) -> None:
+    life = life_of_record(checksum("c"), dataset)
+    assert life.unexplained == 0 and "each with its cause" in life_page(life)
+    last = life.stages[-1]
+    odd = Event("changed", "T1w", "cjv", "0.3", "0.5", UNEXPLAINED)
+    tainted = replace(life, stages=(*life.stages[:-1], replace(last, events=(*last.events, odd))))
+    assert tainted.unexplained == 1
+    assert "1 without a cause: an error of ours" in life_page(tainted)
+    assert "1 without a cause: an error of ours" in str(list(life_lines(tainted))[1])
 
 
 def test_ledger_may_have_a_row_larger_than_what_is_read_at_once(pair: Pair) -> None:
