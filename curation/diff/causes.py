@@ -175,7 +175,8 @@ class Attribution:
                     for one in (self.evidence.a, self.evidence.b)
                 )
                 found[of_a != of_b] = number(cause)
-        for name in sources:
+        # What is asked first comes last, and stays.
+        for name in reversed(sources):
             if name in self.done:
                 rows, why = self.done[name]
                 explained = rows[why > 0]

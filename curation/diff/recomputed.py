@@ -44,7 +44,7 @@ DERIVED_OF: Mapping[str, tuple[str, ...]] = {
     "other_codes": _COMMENT,
     "comment_text": _COMMENT,
 }  # fmt: skip
-"""Columns that are made of others (curation/harmonise.py, curation/ratings.py), and of which."""
+"""Columns that are made of others (curation/harmonise.py, curation/ratings.py): of which, as they are asked."""
 SAMPLE, LEAST = 5_000, 100
 """Rows that did not change, of which cells are made again: so many at the most; so few are no reason to believe."""
 AT_ONCE = 100_000
