@@ -13,6 +13,7 @@ import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 
 from curation.partitions import Partition, text_columns
@@ -24,7 +25,6 @@ LARGE_BYTES = 1 << 26
 """From here on texts get offsets of 64 bits: with others they may be more than 2 GB, as 200 of MongoDB's largest
 documents are."""
 CSV_ROWS = 2_000
-_ISO_8601 = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True)
@@ -217,10 +217,12 @@ def csv_lines(table: pa.Table, begun: Begun | None = None) -> memoryview:
     """The rows of a table as lines of CSV; what these begin with may be known.
 
     Arrow's own writer has ``1`` for ``1.0`` and ``-0`` for ``-0.0``, which readers that guess types take for integers,
-    and takes twice as long for a double as orjson.
+    and takes twice as long for a double as orjson; other tables are written by it, in half the time.
     """
     if not len(table):
         return memoryview(b"")
+    if begun is None and not any(pa.types.is_floating(kind) for kind in table.schema.types):
+        return _lines_without_doubles(table)
     (rows,) = table.combine_chunks().to_batches()
     *columns, last = rows.columns[begun.columns if begun is not None else 0 :]
     cells = [_cells(column, ",") for column in columns]
@@ -229,6 +231,17 @@ def csv_lines(table: pa.Table, begun: Begun | None = None) -> memoryview:
     lines = pc.binary_join_element_wise(_joined(cells), pc.fill_null(_cells(last, "\n"), "\n"), _text(""))
     size = pc.sum(pc.binary_length(lines)).as_py()
     return memoryview(lines.buffers()[2])[:size]
+
+
+def _lines_without_doubles(table: pa.Table) -> memoryview:
+    columns = [_moments(one) if pa.types.is_timestamp(one.type) else one for one in table.columns]
+    sink = pa.BufferOutputStream()
+    pyarrow.csv.write_csv(
+        pa.table(columns, names=table.column_names),
+        sink,
+        pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed"),
+    )
+    return memoryview(sink.getvalue())
 
 
 def _joined(cells: list[pa.Array]) -> pa.Array:
@@ -246,13 +259,20 @@ def _cells(column: pa.Array, end: str) -> pa.Array:
         return pa.nulls(len(column), pa.large_string())
     quote = '"'
     if pa.types.is_timestamp(kind):
-        # Without its zone, which is UTC: Arrow would look it up in a database that small machines lack.
-        text = pc.strftime(column.cast(pa.timestamp("s")), format=_ISO_8601).cast(pa.large_string())
+        text = _moments(column)
     elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
         text = pc.replace_substring(column.cast(pa.large_string()), '"', '""')
     else:
         text, quote = column.cast(pa.large_string()), ""
     return pc.binary_join_element_wise(_text(quote), text, _text(quote + end), _text(""))
+
+
+def _moments(column: pa.Array) -> pa.Array:
+    """Times in ISO 8601; a tenth of what ``strftime`` takes."""
+    # Without its zone, which is UTC: Arrow would look it up in a database that small machines lack.
+    text = column.cast(pa.timestamp("s")).cast(pa.large_string())
+    # "2026-11-29 15:04:05"; counted from the end, as years may have more digits.
+    return pc.binary_join_element_wise(pc.binary_replace_slice(text, -9, -8, "T"), _text("Z"), _text(""))
 
 
 def _doubles(column: pa.Array, end: str) -> pa.Array:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
@@ -82,6 +83,31 @@ def test_forms() -> None:
         '5e-324,1,"\x00",true,"2017-08-24T21:58:35Z"\n'
         ",,,,\n"
     )
+
+
+CELLS = st.tuples(
+    st.none() | st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(['"', "", "a,b", "\r\n"]),
+    st.none() | st.integers(-(2**63), 2**63 - 1),
+    st.none() | st.booleans(),
+    # From the year 1 to some after 9999.
+    st.none() | st.integers(-62_135_596_800, 260_000_000_000),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(CELLS, min_size=1))
+def test_tables_without_doubles_have_the_same_lines(rows: list[tuple[object, ...]]) -> None:
+    kinds = (pa.string(), pa.int64(), pa.bool_(), pa.timestamp("s", "UTC"))
+    table = pa.table(
+        [pa.array(c, k) for c, k in zip(zip(*rows, strict=True), kinds, strict=True)], list("tibd")
+    )
+    beside = table.add_column(0, "n", pa.array([0.5] * len(rows)))
+    lines = [bytes(csv_lines(beside.slice(row, 1))) for row in range(len(rows))]
+    assert all(line.startswith(b"0.5,") for line in lines)
+    assert bytes(csv_lines(table)) == b"".join(line.removeprefix(b"0.5,") for line in lines)
+    moments = pc.strftime(table.column("d").cast(pa.timestamp("s")), format="%Y-%m-%dT%H:%M:%SZ").to_pylist()
+    only = csv_lines(table.select(["d"])).tobytes().decode().splitlines()
+    assert only == [f'"{one}"' if one is not None else "" for one in moments]
 
 
 def test_pieces_and_origins_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
