@@ -11,6 +11,7 @@ from rich.console import Console
 
 from curation import errors
 from flows.options import Dataset
+from flows.outputs import require_no_file_of, require_writable
 from flows.printing import print_json, say
 from flows.settings import load_settings
 
@@ -80,22 +81,31 @@ def diff(
     The life of a record goes through all tags and the last commit; with --nights through every night, too;
     nights whose content was dropped are left out and named.
     """
-    _require_writable(json_file, html, cells)
+    outputs = {
+        name: path for name, path in (("--json", json_file), ("--html", html), ("--cells", cells)) if path
+    }
+    require_writable(outputs)
+    from curation.diff import compare, open_version
+
     if record is not None:
         if a is not None or cells is not None:
             raise errors.UsageError(
                 "--record stands in place of A and B, and goes with --json, --html and --nights only"
             )
-        _life(record, _dataset(dataset, required=True), json_file, html, nights)
+        if (where := _dataset(dataset, required=True)) is None:
+            raise errors.UsageError("--record looks into a dataset; name it with --dataset")
+        if outputs:
+            require_no_file_of(outputs, [open_version("HEAD", where)])
+        _life(record, where, json_file, html, nights)
         return
     if a is None or b is None:
         raise errors.UsageError("two versions are compared: mriqc-snapshot diff A B; or --record MD5_OR_ID")
     if nights:
         raise errors.UsageError("--nights goes with --record")
-    from curation.diff import compare, open_version
-
     where = _dataset(dataset)
-    found = compare(open_version(a, where), open_version(b, where), on_table=_say)
+    versions = open_version(a, where), open_version(b, where)
+    require_no_file_of(outputs, versions)
+    found = compare(*versions, on_table=_say)
     _write(found, json_file, html, cells)
     if json_file is None or str(json_file) != "-":
         from flows.comparison_views import difference_lines
@@ -104,27 +114,6 @@ def diff(
         for line in difference_lines(found):
             console.print(line)
     raise typer.Exit(found.exit_code)
-
-
-def _require_writable(json_file: Path | None, html: Path | None, cells: Path | None) -> None:
-    """Find out before the long work whether what comes out can be written.
-
-    Raises:
-        UsageError: a file's folder is not there, or a folder stands in its place.
-    """
-    for option, path in (("--json", json_file), ("--html", html), ("--cells", cells)):
-        if path is None or (option == "--json" and str(path) == "-"):
-            continue
-        if not path.parent.is_dir():
-            raise errors.UsageError(
-                f"{option} {path}: no folder {path.parent}; make it, or choose another file"
-            )
-        if path.is_dir():
-            raise errors.UsageError(f"{option} {path}: a folder; name a file in it")
-    if cells is not None and cells.suffix != ".parquet":
-        raise errors.UsageError(
-            f"--cells {cells}: the file is written as Parquet; name it {cells.stem}.parquet"
-        )
 
 
 def _write(found: Any, json_file: Path | None, html: Path | None, cells: Path | None) -> None:
@@ -149,13 +138,11 @@ def _write_json(value: Any, path: Path | None) -> None:
         write_atomically(path, to_json(value))
 
 
-def _life(record: str, dataset: Path | None, json_file: Path | None, html: Path | None, nights: bool) -> None:
+def _life(record: str, dataset: Path, json_file: Path | None, html: Path | None, nights: bool) -> None:
     from curation.diff import life_of_record, life_page
     from curation.store.files import write_atomically
     from flows.comparison_views import life_lines
 
-    if dataset is None:
-        raise errors.UsageError("--record looks into a dataset; name it with --dataset")
     found = life_of_record(record, dataset, nights=nights, on_version=_say)
     _write_json(found.to_json(), json_file)
     if html is not None:

@@ -27,12 +27,14 @@ class Version:
     Attributes:
         name: as it was asked for.
         commit: of its dataset, 40 hexadecimal digits; ``None`` for a folder.
+        folder: the folder, or the dataset.
         snapshot: what its ``snapshot.json`` says.
         files: its files.
     """
 
     name: str
     commit: str | None
+    folder: Path
     snapshot: Mapping[str, Any] = field(repr=False)
     files: Files = field(repr=False)
 
@@ -165,7 +167,7 @@ def _of_commit(name: str, commit: str, dataset: Path) -> Version:
         raise UsageError(
             f"{name}: a commit of {dataset} without {SNAPSHOT}, from before its first night; name a later one"
         )
-    return Version(name, commit, _snapshot(files.read(SNAPSHOT), name), files)
+    return Version(name, commit, dataset, _snapshot(files.read(SNAPSHOT), name), files)
 
 
 def _of_folder(name: str, folder: Path) -> Version:
@@ -184,7 +186,7 @@ def _of_folder(name: str, folder: Path) -> Version:
             f"{name}: a folder of another kind: it has no {SNAPSHOT}, as `curate --out` writes it{hint}"
         )
     files = FolderFiles(folder)
-    return Version(name, None, _snapshot(files.read(SNAPSHOT), name), files)
+    return Version(name, None, folder, _snapshot(files.read(SNAPSHOT), name), files)
 
 
 def _snapshot(content: bytes, name: str) -> dict[str, Any]:
@@ -196,9 +198,20 @@ def _snapshot(content: bytes, name: str) -> dict[str, Any]:
         raise UsageError(
             f"{name}: its {SNAPSHOT} is of another program: it has no counts of tables under `tables`"
         )
+    if not _is_list_of_files(found.get("files") or {}):
+        raise UsageError(
+            f"{name}: its {SNAPSHOT} is damaged: `files` is no list of files with `sha256` and `bytes`"
+        )
     if (form := found.get("format")) is not None and not (isinstance(form, int) and form <= SNAPSHOT_FORMAT):
         raise UsageError(
             f"{name}: its {SNAPSHOT} has format {form!r}, this version of mriqc-snapshot reads those up to "
             f"{SNAPSHOT_FORMAT}; a newer one reads it"
         )
     return found
+
+
+def _is_list_of_files(files: object) -> bool:
+    return isinstance(files, dict) and all(
+        isinstance(said, dict) and isinstance(said.get("sha256"), str) and isinstance(said.get("bytes"), int)
+        for said in files.values()
+    )

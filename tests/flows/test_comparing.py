@@ -59,6 +59,9 @@ def test_no_difference_exits_0(pair: Pair, tmp_path: Path) -> None:
         ([".", ".", "--json", "none/d.json"], "--json none/d.json: no folder none"),
         ([".", ".", "--html", "."], "--html .: a folder"),
         ([".", ".", "--cells", "d.csv"], "name it d.parquet"),
+        ([".", ".", "--html", "-"], "only --json goes to standard output"),
+        ([".", ".", "--html", "/dev/null"], "a device or pipe"),
+        ([".", ".", "--json", "same", "--html", "./same"], "--json names the same file"),
         (["A", "B", "--nights"], "--nights goes with --record"),
         (["--record", "x", "--dataset", "nowhere"], "no such folder"),
     ],
@@ -67,6 +70,14 @@ def test_wrong_usage_exits_2(tmp_path: Path, arguments: list[str], message: str)
     done = diff(tmp_path, *arguments)
     assert done.returncode == 2
     assert message in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["snapshot.json", "csv/T1w.csv"])
+def test_what_is_compared_is_not_written_over(pair: Pair, tmp_path: Path, name: str) -> None:
+    before = (pair.b / name).read_bytes()
+    done = diff(tmp_path, pair.a, pair.b, "--json", pair.b / name)
+    assert done.returncode == 2 and "itself; choose another file" in " ".join(done.stderr.split())
+    assert (pair.b / name).read_bytes() == before
 
 
 def test_unexplained_changes_are_shown_first(pair: Pair, tmp_path: Path) -> None:

@@ -248,6 +248,15 @@ def test_life_is_a_page_with_every_event_and_its_cause(dataset: Path, tmp_path: 
     assert page.addresses == [] and "script" not in page.tags
 
 
+@pytest.mark.parametrize("name", ["snapshot.json", "csv/T1w.csv", ".git/config"])
+def test_nothing_is_written_over_a_dataset(dataset: Path, name: str) -> None:
+    before = (dataset / name).read_bytes(), (dataset / name).is_symlink()
+    for asked in ({"record": checksum("c")}, {"a": TAG, "b": LATER_TAG}):
+        with pytest.raises(UsageError, match="itself; choose another file"):
+            diff(dataset=dataset, json_file=dataset / name, **asked)
+    assert before == ((dataset / name).read_bytes(), (dataset / name).is_symlink())
+
+
 def test_life_tells_what_has_no_cause(dataset: Path) -> None:
     life = life_of_record(checksum("c"), dataset)
     assert life.unexplained == 0 and "each with its cause" in life_page(life)
