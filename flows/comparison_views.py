@@ -32,7 +32,7 @@ def difference_lines(found: Difference) -> Iterator[RenderableType]:
     for note in found.notes:
         yield Text(f"Note: {note}.", style="dim")
     for name, (old, new) in found.versions.items():
-        yield Text(f"Made with another {words.version_words(name, old, new)}", style="dim")
+        yield Text(f"Other {words.version_words(name, old, new)}", style="dim")
     if found.is_empty:
         return
     if found.unexplained:

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.diff.cell_rows import CODE, RULES, SCHEMA
+from curation.diff.cell_rows import CODE, OF_TABLE, RULES, SCHEMA
 from curation.diff.cells import APPEARED, ROUNDING, ChangedCells
 from curation.diff.disproof import Disproof
 from curation.diff.evidence import Matches
@@ -26,7 +26,7 @@ from schemas.published import CURATED_TABLES, IMAGE_RESOURCES, published_table
 
 REPAIRED, FILLED = "repair rule", "filled from a sidecar"
 FOUND, LOST, OTHER_COPY = "new public match", "lost public match", "other public copy"
-OF_IMAGE, OF_TABLE = "other records of the image", "the whole table"
+OF_IMAGE = "other records of the image"
 DERIVED, PSEUDONYMS = "derived of a changed cell", "pseudonym key changed"
 SIDECAR = "sidecar of the public image"
 _RATINGS = "other ratings of the image"

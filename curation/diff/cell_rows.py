@@ -15,6 +15,10 @@ UNEXPLAINED = "unexplained"
 CODE, DICTIONARY, RULES = "code changed", "dictionary changed", "rules or vocabularies changed"
 RANKED = "records are ranked otherwise, as code or dictionary changed"
 SCHEMA = "schema change"
+OF_TABLE = "the whole table"
+"""A cause: what is told in units of the whole table moves with other rows."""
+SCALED = "iqm_spread"
+"""The column whose values are in units of the whole table."""
 BY_CODE = frozenset((CODE, DICTIONARY, RULES, RANKED))
 """Causes, or details of them, that no ledger tells: other code may do anything."""
 CELLS = pa.schema(
@@ -129,6 +133,14 @@ class CellRows:
     def record_ids(self) -> pa.Array:
         """Records that the rows are made from in the second version."""
         return self._records(self.aligned.records_b, self.places_b)
+
+    @property
+    def only_scaled(self) -> np.ndarray:
+        """Which cells hold the same measure as before, in other units."""
+        if self.column != SCALED:
+            return np.zeros(len(self), dtype=bool)
+        numbers = [number for number, (cause, _, _) in enumerate(self.causes.known) if cause == OF_TABLE]
+        return np.isin(self.why, numbers)
 
     def slice(self, start: int, count: int) -> CellRows:
         """Some of them."""

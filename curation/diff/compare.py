@@ -21,7 +21,7 @@ from curation.diff.departures import Passing
 from curation.diff.disproof import counterpart
 from curation.diff.evidence import Wanted, read_ledgers
 from curation.diff.explaining import Draft, explain
-from curation.diff.listed import lists_files, require_tables, strays
+from curation.diff.listed import absent, lists_files, require_tables, strays
 from curation.diff.model import Difference, Side, TableDifference
 from curation.diff.reading import (
     COMPARED,
@@ -336,10 +336,13 @@ def _notes(a: Version, b: Version) -> Iterator[str]:
         yield f"snapshot.json is of format {formats[0]} in {a.name} and of format {formats[1]} in {b.name}"
     for version in (a, b):
         for name in ("records", "repairs", "matches", "disagreements"):
-            if not version.has(file := f"audit/{name}.csv"):
-                listed = (
-                    f", which its {SNAPSHOT} lists" if file in (version.snapshot.get("files") or {}) else ""
-                )
-                yield f"{version.name} has no {file}{listed}: what only that ledger tells has no cause"
+            file = f"audit/{name}.csv"
+            if not version.has(file) and file not in (version.snapshot.get("files") or {}):
+                yield f"{version.name} has no {file}: what only that ledger tells has no cause"
+        if missing := absent(version):
+            yield (
+                f"{version.name} lacks {len(missing)} file(s) that its {SNAPSHOT} lists, {missing[0]} for one; the "
+                "comparison does without"
+            )
         if not lists_files(version):
             yield f"{SNAPSHOT} of {version.name} lists no files: whether they were changed since cannot be told"

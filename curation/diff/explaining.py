@@ -122,6 +122,7 @@ def explain(
     why = attribution.causes(draft.cells)
     cells = [_cell_rows(aligned, one, why[one.column], evidence.causes) for one in draft.cells]
     columns = [_column_difference(one, made) for one, made in zip(draft.cells, cells, strict=True)]
+    scaled_cells, scaled_rows = _only_scaled(cells, draft.b.rows)
     columns_added = tuple(name for name in draft.b.kinds if name not in draft.a.kinds)
     columns_removed = tuple(name for name in draft.a.kinds if name not in draft.b.kinds)
     return TableDifference(
@@ -131,6 +132,8 @@ def explain(
         added=len(rows.only_b),
         removed=len(rows.only_a),
         changed=len(changed),
+        only_scaled_rows=scaled_rows,
+        only_scaled_cells=scaled_cells,
         columns_added=columns_added,
         columns_removed=columns_removed,
         columns_retyped=retyped,
@@ -143,6 +146,18 @@ def explain(
         unexplained_cells=tuple(_unexplained(cells)),
         cells=(*whole_rows, *cells),
     )
+
+
+def _only_scaled(cells: Sequence[CellRows], rows: int) -> tuple[int, int]:
+    """How many cells hold the same measure in other units, and of how many rows nothing else differs."""
+    scaled, otherwise, count = np.zeros(rows, dtype=bool), np.zeros(rows, dtype=bool), 0
+    for some in cells:
+        which, places = some.only_scaled, some.places_b
+        if places is not None:
+            count += int(which.sum())
+            scaled[places[which]] = True
+            otherwise[places[~which]] = True
+    return count, int((scaled & ~otherwise).sum())
 
 
 def _whole_rows(draft: Draft, evidence: Evidence) -> list[CellRows]:

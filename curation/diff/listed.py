@@ -21,10 +21,12 @@ class Stray:
     Attributes:
         version: as it was asked for.
         file: its path.
+        is_gone: whether it is not there at all.
     """
 
     version: str
     file: str
+    is_gone: bool = False
 
 
 def lists_files(version: Version) -> bool:
@@ -49,12 +51,14 @@ def require_tables(version: Version) -> None:
 
 
 def strays(version: Version) -> list[Stray]:
-    """The files of a version that were changed after it was made, as far as a comparison reads them.
+    """The files of a version that were changed after it was made, and ledgers that are gone, as far as a comparison
+    reads them.
 
     A file whose content is not on this machine is known by its size, if by anything, and so is a CSV file of a commit
     whose Parquet file is here and is read in its place.
     """
     found, read = set(), {}
+    gone = [name for name in _listed(version) if name in _LEDGERS and not version.has(name)]
     for name, said in _listed(version).items():
         if not version.has(name) or name not in _READ:
             continue
@@ -68,7 +72,12 @@ def strays(version: Version) -> list[Stray]:
         for name, digest in zip(read, threads.map(file_sha256, read.values()), strict=True):
             if digest != _listed(version)[name]["sha256"]:
                 found.add(name)
-    return [Stray(version.name, name) for name in sorted(found)]
+    return [Stray(version.name, name, name in gone) for name in sorted({*found, *gone})]
+
+
+def absent(version: Version) -> list[str]:
+    """Files that a version lists and does not have, and that a comparison can do without."""
+    return [name for name in _listed(version) if name not in _LEDGERS and not version.has(name)]
 
 
 def _listed(version: Version) -> Mapping[str, Any]:
@@ -77,4 +86,5 @@ def _listed(version: Version) -> Mapping[str, Any]:
 
 _INSTEAD = {text: parquet for parquet, text in map(table_forms, COMPARED)}
 """Of each CSV file the Parquet file that is read in its place."""
-_READ = frozenset((*_INSTEAD, *_INSTEAD.values(), *(f"audit/{name}.csv" for name in LEDGERS_READ)))
+_LEDGERS = frozenset(f"audit/{name}.csv" for name in LEDGERS_READ)
+_READ = frozenset((*_INSTEAD, *_INSTEAD.values(), *_LEDGERS))

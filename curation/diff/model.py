@@ -121,6 +121,8 @@ class TableDifference:
         rows: how many the two versions have.
         added: rows that only the second has; removed: those that only the first has.
         changed: rows with a cell that differs.
+        only_scaled_rows: of these, rows that hold the same measures in other units, and nothing else that differs.
+        only_scaled_cells: cells that hold the same measure in other units: those of the whole table, which moved.
         columns_added, columns_removed, columns_retyped: which.
         schema_causes: why columns differ.
         columns: those with cells that differ, most severe first.
@@ -136,6 +138,8 @@ class TableDifference:
     added: int
     removed: int
     changed: int
+    only_scaled_rows: int
+    only_scaled_cells: int
     columns_added: tuple[str, ...]
     columns_removed: tuple[str, ...]
     columns_retyped: tuple[Retyped, ...]
@@ -213,12 +217,15 @@ class Side:
 
 @dataclass(frozen=True)
 class Counts:
-    """Over all tables: rows, cells, what has no cause, and what has none but other code, dictionary or rules."""
+    """Over all tables: rows, cells, those that are only told in other units, what has no cause, and what has none but
+    other code, dictionary or rules."""
 
     added: int
     removed: int
     changed: int
     cells: int
+    only_scaled_rows: int
+    only_scaled_cells: int
     unexplained: int
     by_code: int
 
@@ -274,6 +281,8 @@ class Difference:
             sum(table.removed for table in self.tables),
             sum(table.changed for table in self.tables),
             sum(column.cells for table in self.tables for column in table.columns),
+            sum(table.only_scaled_rows for table in self.tables),
+            sum(table.only_scaled_cells for table in self.tables),
             self.unexplained,
             self.by_code,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from curation.diff.cell_rows import SCALED
 from curation.diff.model import Cause, ColumnDifference, Difference, TableDifference
 
 LATER = "new record"
@@ -23,17 +24,20 @@ def headline(difference: Difference) -> str:
     return (
         f"{_count(len(difference.tables), 'table')} of {_tables(difference)} {differ}: "
         f"{_count(counts.added, 'row')} added, {counts.removed:,} removed, {counts.changed:,} changed in "
-        f"{_count(counts.cells, 'cell')}."
+        f"{_count(counts.cells, 'cell')}{_only_scaled(counts.only_scaled_rows, counts.only_scaled_cells)}."
     )
 
 
 def edited(difference: Difference) -> list[str]:
     """What is to be said of files that are not those that their version lists, and what to do."""
-    found = [
-        f"{stray.file} of {stray.version} is not the file that its snapshot.json lists: it was changed or damaged "
-        "after it was made"
-        for stray in difference.strays
-    ]
+    found = []
+    for stray in difference.strays:
+        what = (
+            "is gone, which its snapshot.json lists: what only it tells has no cause"
+            if stray.is_gone
+            else "is not the file that its snapshot.json lists: it was changed or damaged after it was made"
+        )
+        found.append(f"{stray.file} of {stray.version} {what}")
     return [*found, "get these versions again before you trust what follows"] if found else []
 
 
@@ -45,13 +49,15 @@ def verdict(difference: Difference) -> str:
     if difference.unexplained:
         have = "has" if difference.unexplained == 1 else "have"
         why = (
-            "look at the files that were changed"
+            "look at the files that were changed or are gone"
             if difference.strays
             else "an error of ours, please report it"
         )
         said.append(f"{difference.unexplained:,} of the changes {have} no cause: {why}.")
     if difference.by_code:
         said.append(f"{by_code(difference)}: look at {_them(difference.by_code)}.")
+    if not said and difference.strays:
+        return "Every change that was found has a cause, but files were changed or are gone: nothing of them is sure."
     return " ".join(said) or "Every change has a cause."
 
 
@@ -211,7 +217,15 @@ def _cells(table: TableDifference) -> str:
     causes = ", ".join(
         f"{count:,} {cause}" for cause, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))
     )
-    return f", {table.changed:,} changed (cells: {causes})"
+    scaled = f", {table.only_scaled_rows:,} of them only in scale" if table.only_scaled_rows else ""
+    return f", {table.changed:,} changed{scaled} (cells: {causes})"
+
+
+def _only_scaled(rows: int, cells: int) -> str:
+    """What of the changes is none of a measure."""
+    return (
+        f" ({rows:,} of the rows and {cells:,} of the cells only in the scale of {SCALED})" if cells else ""
+    )
 
 
 def _repairs(difference: Difference) -> str:

@@ -15,11 +15,8 @@ from curation.report.before import Because, Changes, TableChanges
 
 if TYPE_CHECKING:
     from curation.diff import Difference, TableDifference
-    from curation.diff.cell_rows import CellRows
 
 _logger = logging.getLogger(__name__)
-_SCALED = "iqm_spread"
-"""The column whose values are in units of the whole table."""
 _ORDER = ("columns", "rows", "cells")
 
 
@@ -69,19 +66,12 @@ def changes_of(difference: Difference) -> Changes:
 
 def _table(table: TableDifference) -> TableChanges:
     """A table's changes, without what is only scaled anew."""
-    places: set[int] = set()
     counts: Counter[tuple[str, str]] = Counter()
-    rescaled = 0
     for some in table.cells:
-        if some.column is None or some.places_b is None:
+        if some.column is None:
             continue
-        real = ~np.isin(some.why, _rescalings(some))
-        rescaled += int((~real).sum())
-        places.update(some.places_b[real].tolist())
-        for number, count in enumerate(
-            np.bincount(some.why[real], minlength=len(some.causes.known)).tolist()
-        ):
-            cause, detail, _ = some.causes.known[number]
+        found = np.bincount(some.why[~some.only_scaled], minlength=len(some.causes.known))
+        for (cause, detail, _), count in zip(some.causes.known, found.tolist(), strict=True):
             counts["cells", _words(cause, detail)] += count
     for one in table.causes:
         kind = one.kind.partition(" ")[0]
@@ -89,21 +79,14 @@ def _table(table: TableDifference) -> TableChanges:
             counts["rows" if kind == "row" else "columns", one.cause] += one.count
     causes = [Because(what, cause, count) for (what, cause), count in counts.items() if count]
     causes.sort(key=lambda one: (_ORDER.index(one.what), -one.count, one.cause))
+    rescaled = table.only_scaled_cells
     cells = sum(column.cells for column in table.columns) - rescaled
-    return TableChanges(table.name, table.added, table.removed, len(places), cells, rescaled, tuple(causes))
+    changed = table.changed - table.only_scaled_rows
+    return TableChanges(table.name, table.added, table.removed, changed, cells, rescaled, tuple(causes))
 
 
 def _words(cause: str, detail: str | None) -> str:
-    from curation.diff.causes import OF_TABLE
+    from curation.diff.cell_rows import OF_TABLE
 
     # Which of the table's other rows: "the whole table" alone says nothing to a reader.
     return detail if cause == OF_TABLE and detail else cause
-
-
-def _rescalings(cells: CellRows) -> list[int]:
-    """Numbers of the causes that change no measure, but the scale that it is told in."""
-    from curation.diff.causes import OF_TABLE
-
-    if cells.column != _SCALED:
-        return []
-    return [number for number, (cause, _, _) in enumerate(cells.causes.known) if cause == OF_TABLE]

@@ -43,7 +43,9 @@ def test_an_edited_file_is_told_though_no_table_differs(
     edit(tmp_path / "edited" / name)
     found = between(pair.b, tmp_path / "edited")
     assert files(found) == [name] and found.exit_code == 10
-    assert found.to_json()["strays"] == [{"version": str(tmp_path / "edited"), "file": name}]
+    assert found.to_json()["strays"] == [
+        {"version": str(tmp_path / "edited"), "file": name, "is_gone": False}
+    ]
     assert f"{name} of " in html_page(found) and f"{name} of " in summary_lines(found)[0]
 
 
@@ -60,7 +62,9 @@ def test_an_edited_table_is_no_error_of_ours(pair: Pair) -> None:
 
 def test_a_table_that_is_listed_and_gone_is_no_loss_of_rows(pair: Pair) -> None:
     (pair.b / "parquet" / "T1w.parquet").unlink()
-    assert not between(pair.a, pair.b).strays  # its CSV is read
+    found = between(pair.a, pair.b)
+    assert not found.strays and found.unexplained == 0  # its CSV is read
+    assert any("lacks 1 file(s) that its snapshot.json lists, parquet/T1w.parquet" in n for n in found.notes)
     (pair.b / "csv" / "T1w.csv").unlink()
     with pytest.raises(
         DatasetError, match=r"lacks parquet/T1w\.parquet, which its snapshot\.json lists; copy it"
@@ -68,10 +72,19 @@ def test_a_table_that_is_listed_and_gone_is_no_loss_of_rows(pair: Pair) -> None:
         between(pair.a, pair.b)
 
 
-def test_a_ledger_that_is_listed_and_gone_is_told(pair: Pair) -> None:
-    (pair.b / "audit" / "repairs.csv").unlink()
-    notes = between(pair.a, pair.b).notes
-    assert any("audit/repairs.csv, which its snapshot.json lists" in note for note in notes)
+@pytest.mark.parametrize("name", ["records", "repairs", "matches", "disagreements"])
+def test_a_ledger_that_is_listed_and_gone_is_told_and_is_no_error_of_ours(name: str, pair: Pair) -> None:
+    (pair.b / "audit" / f"{name}.csv").unlink()
+    found = between(pair.a, pair.b)
+    assert [(stray.file, stray.is_gone) for stray in found.strays] == [(f"audit/{name}.csv", True)]
+    assert found.exit_code == 10 and f"audit/{name}.csv of {pair.b} is gone" in html_page(found)
+    assert "an error of ours" not in html_page(found) and "Every change has a cause" not in html_page(found)
+
+
+def test_what_a_comparison_does_without_is_told(pair: Pair) -> None:
+    (pair.b / "audit" / "quarantine.csv").unlink()
+    found = between(pair.b, pair.b)
+    assert not found.strays and "audit/quarantine.csv for one" in found.notes[0]
 
 
 def test_a_version_that_lists_nothing_cannot_be_held_to_it(pair: Pair) -> None:
