@@ -98,8 +98,8 @@ def curate(
         LawBroken: records would be lost, a table is not what the dictionary says, or much less is covered than by the
             tables that are there; ``out`` is as it was.
         DiskFull: there is no room; ``out`` is as it was.
-        UsageError: ``out`` is inside the store, the engine's partitions are inside ``out``, or its workers have other
-            code.
+        UsageError: ``out`` and the store are one inside the other, the engine's partitions are inside ``out``, or its
+            workers have other code.
     """
     store.require_outside(out)
     if engine is not None:

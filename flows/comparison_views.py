@@ -79,7 +79,7 @@ def _by_code(found: Difference) -> Iterator[RenderableType]:
                 yield Padding(Text(text), (0, 0, 0, 2))
 
 
-def _style(found: Difference | TableDifference | Cause) -> str:
+def _style(found: Difference | TableDifference | Cause | Life) -> str:
     """How it is shown: what has no cause, and what only other code explains, apart from the rest."""
     if isinstance(found, Cause):
         return _DOUBTFUL if found.is_by_code else "" if found.is_explained else _BAD
@@ -142,7 +142,7 @@ def _columns(found: TableDifference) -> Table:
 def life_lines(found: Life) -> Iterator[RenderableType]:
     """The life of a record, a version after the other."""
     yield Text(f"The life of {found.asked}", style=_HEAD)
-    yield Text(life_words.verdict(found), style=_BAD if found.unexplained else "green")
+    yield Text(life_words.verdict(found), style=_style(found) or "green")
     if found.left_out:
         yield Text(life_words.left_out(found))
     for stage in found.stages:
@@ -154,7 +154,7 @@ def life_lines(found: Life) -> Iterator[RenderableType]:
         if stage.tables:
             yield Padding(Text(f"in {', '.join(dict.fromkeys(stage.tables))}", style="dim"), (0, 0, 0, 2))
         for event in stage.events:
-            style = _BAD if event.is_unexplained else ""
+            style = _BAD if event.is_unexplained else _DOUBTFUL if event.by_code else ""
             yield Padding(Text(_event_words(event), style=style), (0, 0, 0, 4))
 
 

@@ -175,7 +175,7 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
     """One night: bring in what is new, make the tables, commit them; push them where settings say so.
 
     Raises:
-        UsageError: there is no key for pseudonyms.
+        UsageError: there is no key for pseudonyms, or the dataset and the store are one inside the other.
         LockedError: another run works on the store or the dataset.
         ServiceUnavailable: the service was away for longer than the retries last; what came is sealed.
         LawBroken: the data broke a law; nothing was published.
@@ -183,6 +183,7 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
     """
     store = RecordStore(settings.store)
     dataset = SnapshotDataset(settings.dataset)
+    store.require_outside(dataset.path)
     try:
         with ExitStack() as locks:
             locks.enter_context(dataset.lock())

@@ -40,6 +40,10 @@ class NightNotPushed(SiblingFailed):
         super().__init__(message)
         self.report = report
 
+    def __reduce__(self) -> tuple[type[NightNotPushed], tuple[str, NightReport]]:
+        """Prefect may keep what a flow raised."""
+        return type(self), (str(self), self.report)
+
 
 @sibling_app.command(
     epilog="Example: mriqc-snapshot sibling add public --storage ria:/srv/ria-store --dataset mriqc-snapshot"

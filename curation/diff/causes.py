@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,7 +17,7 @@ from curation.diff.evidence import Matches
 from curation.diff.reading import those_in
 from curation.diff.recomputed import sources_of
 from curation.diff.rows import Evidence, Pairs
-from curation.diff.sameness import same_texts
+from curation.diff.sameness import numbers, same_texts
 from curation.match.public import PUBLIC_COLUMNS
 from curation.repair import FILLING
 from schemas import table as declared_table
@@ -135,8 +134,10 @@ class Attribution:
         had, old, old_rules = a.of(cells.column, pairs.record_a)
         has, new, rules = b.of(cells.column, pairs.record_b)
         differs = (had != has) | (old != new) | (old_rules != rules)
-        differs &= ~had | same_texts(old, cells.old)
-        differs &= ~has | same_texts(new, cells.new)
+        differs &= ~had | same_texts(old, cells.old, cells.type)
+        differs &= ~has | same_texts(new, cells.new, cells.type)
+        for side, names in ((self.evidence.a, old_rules), (self.evidence.b, rules)):
+            differs &= side.knows_rules(names)
         for place in np.flatnonzero(differs):
             found[place] = self._repair(old_rules[place], rules[place])
         return found
@@ -200,9 +201,9 @@ class Attribution:
             return found
         counts, differs = self._counts(pairs)
         if cells.column == "n_records":
-            differs &= counts == _numbers(cells.new)
+            differs &= counts == _as_counts(cells.new)
         elif cells.column == "n_versions":
-            differs &= counts >= _numbers(cells.new)
+            differs &= counts >= _as_counts(cells.new)
         found[differs] = number(OF_IMAGE)
         if cells.column == "iqm_spread":
             if "numpy" in self.evidence.changed:
@@ -229,7 +230,7 @@ class Attribution:
             for ledgers in (self.evidence.a, self.evidence.b)
         )
         expected = _expected(cells.column, b, pairs.checksums, copies_b, asked_b)
-        holds = same_texts(expected, cells.new)
+        holds = same_texts(expected, cells.new, cells.type)
         found[differs & holds & (copies_a == 0)] = number(FOUND)
         found[differs & holds & (copies_b == 0)] = number(LOST)
         found[differs & holds & (copies_a > 0) & (copies_b > 0)] = number(OTHER_COPY)
@@ -245,13 +246,13 @@ class Attribution:
         counts, differs = self._counts(pairs)
         if cells.column == "n_ratings_of_image":
             # Where no image is named, nothing else is known to be of it.
-            told = np.maximum(counts, 1) == _numbers(cells.new)
+            told = np.maximum(counts, 1) == _as_counts(cells.new)
         else:
             told = self._are_of_image(cells.new, pairs)
         differs &= told
         found[~told] = 0
         if cells.column == "repeat_of" and "pseudonyms" in self.evidence.changed:
-            found[found == 0] = number(PSEUDONYMS)
+            found[(found == 0) & told] = number(PSEUDONYMS)
         found[(found == 0) & differs] = number(_RATINGS)
         return found
 
@@ -266,7 +267,9 @@ class Attribution:
             )
             moved[a != b] = self.evidence.causes.number(f"the image came to or left {resource}")
             expected[b] += f" {resource}"
-        holds = same_texts(np.array([text.strip() or None for text in expected], dtype=object), cells.new)
+        holds = same_texts(
+            np.array([text.strip() or None for text in expected], dtype=object), cells.new, cells.type
+        )
         return np.where(holds, np.where(pairs.base > 0, pairs.base, moved), 0)
 
     def _are_of_image(self, ids: pa.Array, pairs: Pairs) -> np.ndarray:
@@ -295,8 +298,8 @@ class Attribution:
 
 def _other_numbers(cells: ChangedCells) -> np.ndarray:
     """Where a cell holds another number than before, whatever its type."""
-    old, new = (pd.to_numeric(one.to_pandas(), errors="coerce") for one in (cells.old, cells.new))
-    return np.asarray((old.notna() & new.notna() & (cells.kinds != ROUNDING)).to_numpy(), dtype=bool)
+    old, new = numbers(cells.old), numbers(cells.new)
+    return ~np.isnan(old) & ~np.isnan(new) & (old != new) & (cells.kinds != ROUNDING)
 
 
 def _mask(count: int, places: np.ndarray) -> np.ndarray:
@@ -329,8 +332,9 @@ def _expected(
     return copies.astype(str).astype(object)
 
 
-def _numbers(cells: pa.Array) -> np.ndarray:
-    return np.array([-1 if text is None else int(text) for text in cells.to_pylist()], dtype="int64")
+def _as_counts(cells: pa.Array) -> np.ndarray:
+    """Counts; -1 for what is none."""
+    return np.nan_to_num(numbers(cells), nan=-1, posinf=-1, neginf=-1)
 
 
 def same_subjects(rows: pa.Table, moved: pa.Table) -> np.ndarray:

@@ -29,6 +29,7 @@ class ChangedCells:
 
     Attributes:
         column: its name.
+        type: its type in the second table, in the dictionary's words.
         rows: places among the common rows, ascending.
         kinds: of each, its place in :data:`KINDS`.
         old: what it was, as CSV has it; new: what it is.
@@ -38,6 +39,7 @@ class ChangedCells:
     """
 
     column: str
+    type: str
     rows: np.ndarray
     kinds: np.ndarray
     old: pa.Array
@@ -83,7 +85,7 @@ def compare_column(
         relative[both] = moved
         kinds[np.flatnonzero(both)[close]] = ROUNDING
     emptied = whole_b.null_count == len(whole_b) and whole_a.null_count < len(whole_a)
-    return ChangedCells(name, rows, kinds, texts(old), texts(new), relative, emptied)
+    return ChangedCells(name, kind(b.type), rows, kinds, texts(old), texts(new), relative, emptied)
 
 
 def texts(values: pa.Array) -> pa.Array:

@@ -81,7 +81,7 @@ def compare(
             on_table(name)
             drafts.append(draft(a, b, name, Path(scratch)))
         opened = _Opened(a, b, drafts, Path(scratch))
-        tables = explain_all(a, b, drafts, opened.both)
+        tables = explain_all(a, b, drafts, opened.beside)
     identical = [name for name in COMPARED if name not in differing and has_table(a, name)]
     return Difference(
         side(a),
@@ -112,8 +112,10 @@ class _Opened:
     scratch: Path
     notes: list[str] = field(default_factory=list)
 
-    def both(self, name: str) -> Files | None:
-        """A table of both versions; ``None`` where one has none, or its content is not here."""
+    def beside(self, draft: Draft) -> Files | None:
+        """The other table of the same records, of both versions; ``None`` where one has none, or it is not here."""
+        if (name := counterpart(draft.aligned.table)) is None:
+            return None
         for one in self.drafts:
             if one.aligned.table == name:
                 return (one.a, one.b) if one.only_in is None else None
@@ -140,7 +142,7 @@ def explain_all(
     a: Version,
     b: Version,
     drafts: Sequence[Draft],
-    both: Callable[[str], Files | None],
+    beside: Callable[[Draft], Files | None],
     *,
     alone: bool = False,
 ) -> list[TableDifference]:
@@ -150,18 +152,14 @@ def explain_all(
         a: the first version.
         b: the second.
         drafts: what differs, table by table.
-        both: opens a table of both versions, if it can.
+        beside: opens the other table that shows the same records, of both versions, if it can.
         alone: whether drafts are of one row each, and not of whole tables.
     """
     if not drafts:
         return []
     images = any(one.aligned.table != "rating" for one in drafts)
     evidence = evidence_of(a, b, _wanted(drafts), LEDGERS_READ if images else LEDGERS_READ[:1])
-    found = []
-    for one in drafts:
-        name = counterpart(one.aligned.table)
-        found.append(explain(one, evidence, both(name) if name is not None else None, alone=alone))
-    return found
+    return [explain(one, evidence, beside(one), alone=alone) for one in drafts]
 
 
 def evidence_of(

@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.diff.aligning import Alignment
-from curation.diff.cells import ROUNDING, ChangedCells, texts
+from curation.diff.cells import APPEARED, ROUNDING, ChangedCells, texts
 from curation.diff.evidence import Ledgers, Records
-from curation.diff.picking import pick
+from curation.diff.picking import pick_each
 from curation.diff.reading import TableFile, places_in, whole
 from curation.diff.recomputed import Recomputed, read_anew
 from curation.diff.rows import Evidence, Pairs
-from curation.diff.sameness import same_cells, same_texts
+from curation.diff.sameness import NUMBERS, numbers, same_cells, same_texts
 from curation.diff.spreads import out_of_bounds, scale_bounds
 from schemas import table as declared_table
 from schemas.dictionary import Resource
@@ -95,7 +95,7 @@ class Shown:
         told = records.texts(column, records.places(self.record_ids.take(pa.array(which))))
         # Of what is no checksum the ledger says nothing.
         known = told.astype(bool)
-        return known & ~same_texts(told, cells)
+        return known & ~same_texts(told, cells, self.file.kinds.get(column))
 
     def _not_received(self, column: str, which: np.ndarray, cells: pa.Array) -> np.ndarray:
         """Law 6: published differs from received if and only if the ledger of repairs has the cell."""
@@ -113,12 +113,16 @@ class Shown:
         else:
             compared = has
         places = np.flatnonzero(compared)
-        wrong[places] = ~same_texts(told[places], cells.take(pa.array(places)))
+        kinds = [file.kinds.get(column) for file in (self.file, self.other) if file is not None]
+        # Where one table of the version has texts and the other numbers, the texts are of numbers.
+        kind = next((kind for kind in kinds if kind in NUMBERS), kinds[0])
+        wrong[places] = ~same_texts(told[places], cells.take(pa.array(places)), kind)
         if column in self._others:
-            rows = self._numbers[which]
+            theirs, rows = self._others[column], self._found[which]
             places = np.flatnonzero((rows >= 0) & ~has)
-            theirs = texts(self._others[column].take(pa.array(rows[places])))
-            wrong[places] |= ~same_cells(theirs, cells.take(pa.array(places)))
+            # All rows of the column that the other table shows, in the same order.
+            picked = theirs.take(pa.array((np.cumsum(rows >= 0) - 1)[places]))
+            wrong[places] |= ~same_cells(texts(picked), cells.take(pa.array(places)), kind)
         return wrong
 
     @cached_property
@@ -132,19 +136,12 @@ class Shown:
         return found
 
     @cached_property
-    def _numbers(self) -> np.ndarray:
-        """Of each row that differs, its number in :attr:`_others`; -1 where it is not in it."""
-        shown = self._found >= 0
-        return np.where(shown, np.cumsum(shown) - 1, -1)
-
-    @cached_property
     def _others(self) -> dict[str, pa.Array]:
-        """Received cells of the other table, of the rows that it shows the same record of."""
-        shown = self._found >= 0
-        if self.other is None or not shown.any():
+        """Of each received column its cells in the other table, of the rows that differ and are of the same record."""
+        if self.other is None:
             return {}
-        names = [name for name, rows in self.received.items() if shown[rows].any()]
-        return pick(self.other, [name for name in names if name in self.other.kinds], self._found[shown])
+        places = {name: self._found[rows] for name, rows in self.received.items() if name in self.other.kinds}
+        return pick_each(self.other, {name: found[found >= 0] for name, found in places.items()})
 
 
 @dataclass(frozen=True)
@@ -172,9 +169,11 @@ class Disproof:
         if self.alone and cells.column == "n_same_acquisition":
             return wrong
         if cells.column in self._iqms:
-            # Zeros of both signs are alike, and so is whatever is no number.
-            other = (cells.kinds != ROUNDING) & ~same_cells(cells.old, cells.new)
-            wrong |= other & self._unlike_exact_repeats(which)
+            # Zeros of both signs are alike, and so is whatever is no number. Other code may read what was not read.
+            other = (cells.kinds != ROUNDING) & ~same_cells(cells.old, cells.new, cells.type)
+            if not self._same_reading:
+                other &= cells.kinds != APPEARED
+            wrong |= other & self._unlike_exact_repeats[which]
         for side, held in zip(self.sides, (cells.old, cells.new), strict=True):
             wrong |= side.contradicts(cells.column, which, held)
             if cells.column == "iqm_spread":
@@ -192,29 +191,35 @@ class Disproof:
             cells: spreads that differ.
             same: where all records of the image are the same.
         """
-        if self.alone or not same.any():
+        if not same.any():
             return np.zeros(len(same), dtype=bool)
         return same & out_of_bounds(cells.old, cells.new, self._scale)
 
     @cached_property
     def _scale(self) -> tuple[float, float]:
-        return scale_bounds(self.sides[0].file, self.sides[1].file, self._iqms)
+        one, other = (side.file.table for side in self.sides)
+        return scale_bounds(one, other, self._iqms)
 
     @cached_property
     def _iqms(self) -> list[str]:
         return [column.name for column in declared_table(self.pairs.resource).iqms]  # type: ignore[arg-type]
 
-    def _unlike_exact_repeats(self, which: np.ndarray) -> np.ndarray:
+    @cached_property
+    def _same_reading(self) -> bool:
+        """Whether both versions read documents alike."""
+        one, other = (side.ledgers.version.versions for side in self.sides)
+        return all(one.get(name) == other.get(name) for name in ("dictionary", "code", "mriqc-snapshot"))
+
+    @cached_property
+    def _unlike_exact_repeats(self) -> np.ndarray:
         """Rows made from another record of the one run of the image, whose repeats, says the ledger, are all exact."""
         before, now = (side.ledgers.records[self.pairs.resource] for side in self.sides)
-        picked = pa.array(which)
-        checksums, former = self.pairs.checksums.take(picked), self.pairs.record_a.take(picked)
+        checksums, former = self.pairs.checksums, self.pairs.record_a
         counts, repeats = now.of_images(checksums)["count"].to_numpy(), now.repeats(checksums)
         alike = (repeats["first"] == 1) & (repeats["noisy"] == 0) & (repeats["repeats"] == counts)
-        etags = [one.texts("etag", one.places(former)) for one in (before, now)]
-        images = pc.equal(
-            pa.array(now.texts("md5sum", now.places(former)), pa.string()), checksums.cast(pa.string())
-        )
+        places = now.places(former)
+        etags = before.texts("etag", before.places(former)), now.texts("etag", places)
+        images = pc.equal(pa.array(now.texts("md5sum", places), pa.string()), checksums.cast(pa.string()))
         there = (etags[0] == etags[1]) & pc.fill_null(images, False).to_numpy(zero_copy_only=False)
         return np.asarray(alike.to_numpy() & there, dtype=bool)
 
@@ -226,7 +231,7 @@ def _spread_without_repeats(records: Records, checksums: pa.Array, cells: pa.Arr
     counts = records.repeats(checksums)
     repeats, noisy = counts["repeats"].to_numpy(), counts["noisy"].to_numpy()
     held = cells.is_valid().to_numpy(zero_copy_only=False)
-    values = cells.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    values = numbers(cells)
     return ((repeats == 0) & held) | ((repeats > 0) & (noisy == 0) & (values != 0))
 
 

@@ -150,7 +150,8 @@ def _has_column(version: Version, name: str) -> bool:
     path = "audit/records.csv"
     if not version.has(path):
         return False
-    with version.path(path).open(encoding="utf-8", newline="") as file:
+    # What is no text is told by who reads the rows.
+    with version.path(path).open(encoding="utf-8", errors="replace", newline="") as file:
         return name in next(csv.reader(file), [])
 
 
@@ -281,6 +282,16 @@ class Ledgers:
     repairs: Mapping[str, Repairs]
     matches: Mapping[str, Matches]
     disagreements: Mapping[str, Disagreements]
+
+    def knows_rules(self, names: np.ndarray) -> np.ndarray:
+        """Where all rules that a ledger names (a blank between two, or ``None``) are those of the version.
+
+        A version that does not tell its rules knows all.
+        """
+        known = self.version.snapshot.get("repairs")
+        if known is None:
+            return np.ones(len(names), dtype=bool)
+        return np.array([known.keys() >= set((text or "").split()) for text in names], dtype=bool)
 
     def same_shown(self, other: Ledgers, resource: str) -> bool:
         """Whether the curated tables of two versions are made from the same records."""

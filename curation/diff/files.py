@@ -116,7 +116,7 @@ class FolderFiles:
 
     def ways(self, names: Collection[str]) -> str:
         """How to get annexed content."""
-        return f"get it with: datalad get -d {self._folder} {' '.join(names)}"
+        return f"get it with: git -C {self._folder} annex get {' '.join(names)}"
 
 
 @dataclass
@@ -210,16 +210,23 @@ class CommitFiles:
         return [name for name in names if places.get(self._keys.get(name, "")) == set()]
 
     def ways(self, names: Collection[str]) -> str:
-        """How to get annexed content: of what is checked out, and of any version; how to make it, if nobody has it."""
+        """How to get annexed content; how to make it, if nobody has it."""
         if self.lost(names):
             return (
                 f"it was dropped and nobody has it: mriqc-snapshot rebuild {self.commit[:12]} --dataset {self.dataset} "
                 "--store STORE --out FOLDER makes it again, and FOLDER stands for the version then"
             )
-        return (
-            f"get it with: datalad get -d {self.dataset} {' '.join(names)} (what is checked out), or all of this "
-            f"version with: git -C {self.dataset} annex get --branch={self.commit[:12]}"
-        )
+        whole = f"git -C {self.dataset} annex get --branch={self.commit[:12]}"
+        if not self._is_checked_out:
+            return f"get all of this version with: {whole}"
+        return f"get it with: git -C {self.dataset} annex get {' '.join(names)}, or all of this version with: {whole}"
+
+    @property
+    def _is_checked_out(self) -> bool:
+        """Whether the files that can be named in the dataset are those of this commit."""
+        return (self.dataset / ".git").exists() and git(
+            self.dataset, "rev-parse", "HEAD"
+        ).strip() == self.commit
 
 
 def _of_key(key: str) -> tuple[int, str] | None:

@@ -12,7 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.diff.cell_rows import is_by_code
 from curation.diff.compare import Files, draft_of, evidence_of, explain_all
+from curation.diff.disproof import counterpart
 from curation.diff.evidence import Wanted
 from curation.diff.explaining import Draft
 from curation.diff.model import UNEXPLAINED
@@ -32,7 +34,7 @@ from curation.errors import DatasetError, UsageError
 from curation.publish.commands import git, run
 from schemas import RESOURCES
 
-_CHECKSUM = re.compile(r"[0-9a-fA-F]{32}")
+_CHECKSUM, _RECORD_ID = re.compile(r"[0-9a-fA-F]{32}"), re.compile(r"[0-9a-f]{24}")
 _FATE = (
     "record_id", "resource", "created", "updated", "etag", "md5sum", "fate", "reason", "representative",
     "curated_representative", "curated_reason",
@@ -68,6 +70,7 @@ class Event:
         old: what was; new: what is.
         cause: why; ``None`` where the event is a cause itself.
         rule: the rules of repair.
+        by_code: whether the only cause is that the versions were made with other code, dictionary or rules.
     """
 
     what: str
@@ -77,6 +80,7 @@ class Event:
     new: str | None = None
     cause: str | None = None
     rule: str | None = None
+    by_code: bool = False
 
     @property
     def is_unexplained(self) -> bool:
@@ -124,6 +128,11 @@ class Life:
         """Events that have no cause."""
         return sum(event.is_unexplained for stage in self.stages for event in stage.events)
 
+    @property
+    def by_code(self) -> int:
+        """Events for which nothing but other code, dictionary or rules is a cause."""
+        return sum(event.by_code for stage in self.stages for event in stage.events)
+
     def to_json(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
@@ -141,10 +150,14 @@ def life_of_record(
         on_version: told what is looked at.
 
     Raises:
-        UsageError: no version has it.
+        UsageError: no version has it, or the text is neither a checksum nor a record's id.
         DatasetError: content is not on this machine, or git failed.
     """
     require_dataset(dataset)
+    if not _CHECKSUM.fullmatch(text) and not _RECORD_ID.fullmatch(text):
+        raise UsageError(
+            f"{text!r}: neither a checksum (32 hexadecimal digits) nor a record's id (24, in small letters)"
+        )
     asked = text.lower() if _CHECKSUM.fullmatch(text) else text
     versions, left_out = _open_versions(dataset, nights)
     stages: list[Stage] = []
@@ -166,8 +179,7 @@ def life_of_record(
         raise UsageError(
             f"{text}: in none of {len(stages)} version(s) of {dataset}"
             + (f" ({len(left_out)} night(s) left out, whose content was dropped)" if left_out else "")
-            + "; a checksum has 32 hexadecimal digits, a "
-            "record's id 24; what was withdrawn before the first version is in none"
+            + "; what was withdrawn before the first version is in none"
         )
     return Life(asked, tuple(stages), left_out)
 
@@ -198,7 +210,8 @@ def _versions(dataset: Path, nights: bool) -> dict[str, bool]:
         name, *objects = line.split()
         tags.setdefault(objects[-1], name)
     commits = git(dataset, "rev-list", "--reverse", "--topo-order", "HEAD", "--tags").split()
-    made = git(dataset, "rev-list", "HEAD", "--tags", "--", SNAPSHOT).split()
+    # Also what a person may have changed in tables alone.
+    made = git(dataset, "rev-list", "HEAD", "--tags", "--", SNAPSHOT, "csv", "parquet", "audit").split()
     versions = _with_snapshot(dataset, [commit for commit in commits if commit in {*made, *tags}])
     if not versions:
         raise UsageError(f"{dataset}: no version yet (no commit with {SNAPSHOT})")
@@ -245,22 +258,30 @@ class _Looking:
     ) -> Iterator[Event]:
         """What happened between two versions."""
         drafts: list[Draft] = []
-        rows: dict[str, Files] = {}
+        rows: dict[tuple[str, str], Files] = {}
+        keys: list[str] = []
         for name, key in self._keys([*old, *new]):
             if has_table(a, name) and has_table(b, name):
-                rows[name] = self._row(a, name, key), self._row(b, name, key)
-                draft = draft_of(name, *rows[name])
+                rows[name, key] = self._row(a, name, key), self._row(b, name, key)
+                draft = draft_of(name, *rows[name, key])
                 if draft.cells or len(draft.aligned.alignment.only_a) or len(draft.aligned.alignment.only_b):
                     drafts.append(draft)
+                    keys.append(key)
+
+        def beside(draft: Draft) -> Files | None:
+            (key,) = (key for one, key in zip(drafts, keys, strict=True) if one is draft)
+            return rows.get((counterpart(draft.aligned.table) or "", key))
+
         if drafts or list(old) != list(new):
             yield from _of_records(a, b, old, new)
-        for table in explain_all(a, b, drafts, rows.get, alone=True):
+        for table in explain_all(a, b, drafts, beside, alone=True):
             for group in table.cells:
                 for row in group.to_arrow().to_pylist():
                     cause = f"{row['cause']} ({row['detail']})" if row["detail"] else row["cause"]
                     yield Event(
-                        row["kind"], row["table"], row["column"], row["old"], row["new"], cause, row["rule"]
-                    )
+                        row["kind"], row["table"], row["column"], row["old"], row["new"], cause, row["rule"],
+                        is_by_code(row["cause"], row["detail"]),
+                    )  # fmt: skip
 
     def _keys(self, fates: Sequence[RecordFate]) -> list[tuple[str, str]]:
         """Tables and keys of the rows that tell of these records."""
@@ -315,7 +336,7 @@ def _of_records(
 
 def _of_record(was: RecordFate, now: RecordFate) -> Iterator[Event]:
     if (was.etag, was.updated) != (now.etag, now.updated):
-        yield Event("changed upstream", now.record_id, old=was.updated, new=now.updated)
+        yield Event("changed upstream", now.record_id, old=was.updated, new=now.updated, cause=UPSTREAM)
     if (was.fate, was.reason) != (now.fate, now.reason):
         cause = UPSTREAM if was.etag != now.etag else now.reason
         yield Event("fate", now.record_id, old=was.fate, new=now.fate, cause=cause)

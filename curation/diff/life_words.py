@@ -13,6 +13,8 @@ def verdict(life: Life) -> str:
     said = f"{_count(len(life.stages), 'version')}, {_count(happened, 'event')}"
     if life.unexplained:
         return f"{said}; {life.unexplained:,} without a cause: an error of ours, please report it."
+    if life.by_code:
+        return f"{said}; {life.by_code:,} with no other cause than that code, dictionary or rules changed."
     return f"{said}, each with its cause." if happened else f"{said}."
 
 

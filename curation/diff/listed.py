@@ -72,6 +72,8 @@ def strays(version: Version) -> list[Stray]:
         for name, digest in zip(read, threads.map(file_sha256, read.values()), strict=True):
             if digest != _listed(version)[name]["sha256"]:
                 found.add(name)
+    if lists_files(version):  # one that it does not list is none that it was made with
+        found |= {name for name in _READ if version.has(name) and name not in _listed(version)}
     return [Stray(version.name, name, name in gone) for name in sorted({*found, *gone})]
 
 

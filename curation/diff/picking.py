@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -23,16 +23,29 @@ def pick(file: TableFile, names: Sequence[str], places: np.ndarray) -> dict[str,
         names: of columns that it has.
         places: of the rows, in any order.
     """
-    rows = pa.array(places, pa.int64())
+    return pick_each(file, dict.fromkeys(names, places))
+
+
+def pick_each(file: TableFile, places: Mapping[str, np.ndarray]) -> dict[str, pa.Array]:
+    """Cells of some rows of each column.
+
+    Args:
+        file: a table.
+        places: of the rows, in any order, by the name of a column that it has.
+    """
 
     def picked(group: Sequence[str]) -> list[pa.Array]:
         columns = file.read(group)
-        return [_plain(whole(columns.column(name)).take(rows)) for name in group]
+        return [
+            _plain(whole(columns.column(name)).take(pa.array(places[name], pa.int64()))) for name in group
+        ]
 
-    groups = list(grouped(file, names))
+    groups = list(grouped(file, [name for name, rows in places.items() if len(rows)]))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="pick") as threads:
         found = [column for group in threads.map(picked, groups) for column in group]
-    return dict(zip((name for group in groups for name in group), found, strict=True))
+    cells = dict(zip((name for group in groups for name in group), found, strict=True))
+    nothing = [name for name in places if name not in cells]
+    return cells | {name: _plain(whole(file.read([name]).column(name)).slice(0, 0)) for name in nothing}
 
 
 def grouped(file: TableFile, names: Sequence[str]) -> Iterator[list[str]]:

@@ -26,6 +26,8 @@ _FEW_TEXTS = 8
 """Bytes that a cell takes in a file, at the most, where a column has few texts, which are then read as a dictionary."""
 TEXT_BYTES = 40
 """Bytes that a text is taken to have at the least: files hold equal ones once, memory each."""
+_SAID = 200
+"""Characters that are shown of what Arrow says of a damaged ledger."""
 _LARGEST_TEXTS = 1 << 30
 """Bytes from which texts get offsets of 64 bits: 2 GB is the most that others reach."""
 _PACKAGE = "datapackage.json"
@@ -78,6 +80,11 @@ class TableFile:
         texts = [name for name, word in self.kinds.items() if word == "text"]
         self._few = frozenset(name for name in texts if self._bytes[name] <= _FEW_TEXTS * self.rows)
 
+    @property
+    def table(self) -> TableFile:
+        """The whole table."""
+        return self
+
     def memory(self, name: str) -> int:
         """Bytes that a column takes in memory, about."""
         if self.kinds[name] != "text":
@@ -118,8 +125,14 @@ class OneRow(TableFile):
 
     def __init__(self, file: TableFile, row: int | None) -> None:
         self._path, self._metadata, self.kinds = file._path, file._metadata, file.kinds
+        self._table = file
         self.rows = 0 if row is None else 1
         self._row = row
+
+    @property
+    def table(self) -> TableFile:
+        """The whole table."""
+        return self._table
 
     def memory(self, name: str) -> int:
         """Next to nothing."""
@@ -243,7 +256,9 @@ def ledger(version: Version, name: str, columns: Sequence[str]) -> Iterator[pa.T
         for batch in ledger_batches(version.path(path), columns, missing=True):
             yield pa.Table.from_batches([batch])
     except pa.ArrowInvalid as error:
-        raise UsageError(f"{path} of {version.name} is no table: {error}") from error
+        # It quotes what it read, which may be anything.
+        said = str(error).encode("unicode_escape").decode()[:_SAID]
+        raise UsageError(f"{path} of {version.name} is no table: {said}") from error
 
 
 def whole(column: pa.ChunkedArray) -> pa.Array:

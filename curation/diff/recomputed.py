@@ -124,7 +124,8 @@ class Recomputed:
         made = self._made
         if made is None or not self._agrees(made[column], column):
             return np.zeros(len(places), dtype=bool)
-        return ~same_cells(made[column].take(pa.array(np.searchsorted(self.derived, places))), cells)
+        told = made[column].take(pa.array(np.searchsorted(self.derived, places)))
+        return ~same_cells(told, cells, self.file.kinds.get(column))
 
     def unfollowed(self, column: str, places: np.ndarray) -> np.ndarray:
         """Where what is made of a column is not what it says: one of them is another than it should be.
@@ -138,7 +139,7 @@ class Recomputed:
         for name, cells in (made or {}).items():
             if column in sources_of(name) and name in self.file.kinds and self._agrees(cells, name):
                 rows = pa.array(np.searchsorted(self.derived, places))
-                wrong |= ~same_cells(cells.take(rows), self._held[name].take(rows))
+                wrong |= ~same_cells(cells.take(rows), self._held[name].take(rows), self.file.kinds[name])
         return wrong
 
     @property
@@ -171,7 +172,7 @@ class Recomputed:
         if len(self._sample) < LEAST:
             return False
         held = texts(pick(self.file, [column], self._sample)[column])
-        return bool(same_cells(made.slice(len(self.derived)), held).all())
+        return bool(same_cells(made.slice(len(self.derived)), held, self.file.kinds[column]).all())
 
     def _rows(self, names: Collection[str], places: np.ndarray) -> pa.Table | None:
         """Columns of rows; ``None`` where the table lacks one, or has it with another type."""
@@ -208,7 +209,7 @@ class Recomputed:
             return np.zeros(len(places), dtype=bool)
         unknown, found = made
         told = found.take(pa.array(np.searchsorted(self.flagged, places)))
-        return ~same_cells(told, _without(cells, unknown))
+        return ~same_cells(told, _without(cells, unknown), "text")
 
     @cached_property
     def _flags(self) -> tuple[frozenset[str], pa.Array] | None:
@@ -240,7 +241,7 @@ class Recomputed:
         others = _OF_RECEIVED | _OF_LEDGERS
         made = self._flagged(sample, pa.nulls(len(sample), pa.string()), asked_index=False)
         held = texts(pick(self.file, ["flags"], self._sample)["flags"])
-        return bool(same_cells(_without(made, others), _without(held, others)).all())
+        return bool(same_cells(_without(made, others), _without(held, others), "text").all())
 
     def _flagged(self, rows: pa.Table, record_ids: pa.Array, asked_index: bool) -> pa.Array:
         """Flags of rows, as far as cells and ledgers tell."""
@@ -288,7 +289,7 @@ class Recomputed:
             others = np.setdiff1d(members, self.changed)
             held = texts(pick(self.file, ["n_same_acquisition"], others)["n_same_acquisition"])
             told = counts.take(pa.array(np.searchsorted(members, others))).cast(pa.string())
-            if len(others) < LEAST or not same_cells(told, held).all():
+            if len(others) < LEAST or not same_cells(told, held, "integer").all():
                 return nothing
         repaired = pc.is_in(
             self.records.take(pa.array(members)), value_set=self.ledgers.repairs[self.resource].of_acquisition
@@ -296,7 +297,7 @@ class Recomputed:
         doubtful = rows.column(subject).filter(repaired).combine_chunks().unique()
         sure = ~pc.is_in(asked, value_set=doubtful).to_numpy(zero_copy_only=False)
         found = counts.take(pa.array(np.searchsorted(members, places))).cast(pa.string())
-        return sure & ~same_cells(found, cells)
+        return sure & ~same_cells(found, cells, "integer")
 
 
 def _some(places: np.ndarray) -> list[np.ndarray]:

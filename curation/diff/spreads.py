@@ -12,6 +12,7 @@ import pyarrow as pa
 from curation.deduplicate.repeats import interquartile_range
 from curation.diff.picking import grouped
 from curation.diff.reading import TableFile
+from curation.diff.sameness import numbers
 
 SLACK = 1e-9
 """Share by which a spread may leave its bounds: quotients are rounded."""
@@ -44,7 +45,7 @@ def scale_bounds(a: TableFile, b: TableFile, iqms: Sequence[str]) -> tuple[float
 
 def out_of_bounds(old: pa.Array, new: pa.Array, bounds: tuple[float, float]) -> np.ndarray:
     """Which spreads moved by another factor than they can, as texts before and now; 0 stays 0."""
-    one, other = (texts.cast(pa.float64()).to_numpy(zero_copy_only=False) for texts in (old, new))
+    one, other = numbers(old), numbers(new)
     low, high = bounds
     above = np.zeros(len(one), dtype=bool)
     if not np.isinf(high):

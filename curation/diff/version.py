@@ -202,7 +202,7 @@ def _snapshot(content: bytes, name: str) -> dict[str, Any]:
         raise UsageError(
             f"{name}: its {SNAPSHOT} is damaged: `files` is no list of files with `sha256` and `bytes`"
         )
-    if (form := found.get("format")) is not None and not (isinstance(form, int) and form <= SNAPSHOT_FORMAT):
+    if (form := found.get("format")) is not None and not (type(form) is int and form <= SNAPSHOT_FORMAT):
         raise UsageError(
             f"{name}: its {SNAPSHOT} has format {form!r}, this version of mriqc-snapshot reads those up to "
             f"{SNAPSHOT_FORMAT}; a newer one reads it"

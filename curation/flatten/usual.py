@@ -270,7 +270,8 @@ class _Reader:
             return repr(value)
         if kind is str:
             if value in _harmless[release] or _is_harmless(value, release):
-                return _quoted(value)
+                # A few short ones come again and again.
+                return _quoted(value) if len(value) <= LONGEST_REMEMBERED else canonical_json(value)
             # What could be a formula is harmless in JSON.
             return None if scrub(unescaped(value), release)[1] else canonical_json(value)
         if kind is dict or (kind is list and not _are_harmless(value, release)):

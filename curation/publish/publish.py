@@ -79,7 +79,9 @@ def publish(
     Raises:
         LawBroken: records would be lost, or a table did not pass the gate; nothing was committed.
         DatasetError: git or DataLad failed.
+        UsageError: the dataset and the store, or the engine's partitions, are one inside the other.
     """
+    store.require_outside(dataset.path)
     if engine is not None:
         engine.require_outside(dataset.path)
     before = dataset.snapshot()

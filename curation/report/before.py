@@ -66,7 +66,7 @@ class Changes:
     Attributes:
         lines: in sentences; words in backticks are names.
         tables: those that differ.
-        unexplained: rows and cells whose change has no cause.
+        unexplained: rows, cells and columns whose change has no cause.
         by_code: those for which nothing but other code, dictionary or rules is a cause.
     """
 
@@ -106,6 +106,11 @@ class Changes:
     def changed(self) -> int:
         """Rows, over all tables."""
         return sum(table.changed for table in self.tables)
+
+    @property
+    def columns(self) -> int:
+        """That came, went or have another type, over all tables."""
+        return sum(one.count for table in self.tables for one in table.causes if one.what == "columns")
 
     @property
     def cells(self) -> int:

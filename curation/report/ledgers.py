@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from curation.ledger_reading import count_ledger
 from curation.ratings import artifact_column
-from curation.repair import FILLING
+from curation.repair import FILLING, UNHELD
 from curation.repair.page import rule_meanings
 from schemas.dictionary import RESOURCES, table
 from schemas.published import IMAGE_RESOURCES, flag_meanings, published_table
@@ -84,12 +84,14 @@ class Repairs:
         repaired: cells that hold another value than was received, or one that was received elsewhere.
         filled: those where nothing was received, and the sidecar of the public image has a value.
         emptied: those whose value is wrong for sure, and that hold none now.
+        unheld: those whose value the column cannot hold.
     """
 
     rules: tuple[Repaired, ...]
     repaired: int
     filled: int
     emptied: int
+    unheld: int
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,7 @@ def repairs(folder: Path) -> Repairs:
         for rule, of_rule in cells.items()
     ]
     found.sort(key=lambda one: (-one.total, one.rule))
-    return Repairs(tuple(found), done["repaired"], done["filled"], done["emptied"])
+    return Repairs(tuple(found), done["repaired"], done["filled"], done["emptied"], done["unheld"])
 
 
 def _count_cells(rows: pa.Table, cells: dict[str, _Cells], done: Counter[str]) -> None:
@@ -210,7 +212,8 @@ def _count_cells(rows: pa.Table, cells: dict[str, _Cells], done: Counter[str]) -
     for row in _grouped(rows, kinds):
         several = row["rule"].split(" ")
         filled = row["unreceived"] and FILLING in several
-        done["emptied" if row["emptied"] else "filled" if filled else "repaired"] += row["count_all"]
+        emptied = "unheld" if several == [UNHELD] else "emptied"
+        done[emptied if row["emptied"] else "filled" if filled else "repaired"] += row["count_all"]
         # The most telling example: one rule alone, with a value before and after.
         rank = 4 * (len(several) > 1) + 2 * row["emptied"] + row["unreceived"]
         for rule in several:

@@ -148,7 +148,7 @@ def _keys(about: Mapping[str, Any], total: Mapping[str, int]) -> list[dict[str, 
     since = _since(total, about["night"], about["release"])
     told = " and ".join(f"{deltas['received']:+,} since {name}" for name, deltas in since[:1])
     each = f"{sound / images:.2f} records each; " if images else ""
-    done = ((repairs.filled, "filled"), (repairs.emptied, "left empty"))
+    done = ((repairs.filled, "filled"), (repairs.emptied + repairs.unheld, "left empty"))
     more = "".join(f", {count:,} {what}" for count, what in done if count)
     keys = [
         ("received", "Collected", "records", f"{total['received']:,}", told or "since the beginning"),
@@ -162,14 +162,14 @@ def _keys(about: Mapping[str, Any], total: Mapping[str, int]) -> list[dict[str, 
             ("public", "Matched", "public images", f"{public:,}", f"{percent(public, images)} of all images")
         )
     if changes is not None:
-        whole = changes.added + changes.removed + changes.cells + changes.rescaled
+        whole = changes.added + changes.removed + changes.cells + changes.rescaled + changes.columns
         keys.append(
             (
                 "changes",
                 "Explained",
                 "changes",
                 f"{whole - changes.unexplained:,}",
-                f"of {whole:,} rows and cells since {about['release'].name}",
+                f"of {whole:,} rows{', columns' if changes.columns else ''} and cells since {about['release'].name}",
             )
         )
     return [dict(zip(("kind", "verb", "name", "value", "more"), key, strict=True)) for key in keys]

@@ -83,13 +83,18 @@ class RecordStore:
             raise LockedError(f"{self.path}: another run works on this store; wait until it ends") from error
 
     def require_outside(self, folder: Path) -> None:
-        """Keep what is made of the records, and may be shown, out of the store.
+        """Keep apart what is made of the records, and may be shown, and the store.
 
         Raises:
-            UsageError: ``folder`` is the store's, or in it.
+            UsageError: ``folder`` is the store's, in it, or has it inside.
         """
-        if folder.resolve().is_relative_to(self.path.resolve()):
+        shown, private = folder.resolve(), self.path.resolve()
+        if shown.is_relative_to(private):
             raise UsageError(f"{folder}: inside the record store, which is private; choose another folder")
+        if private.is_relative_to(shown):
+            raise UsageError(
+                f"{folder}: the record store {self.path}, which is private, is inside it; choose another folder"
+            )
 
     def _remove_leftovers(self) -> None:
         """Remove what a killed run left unsealed: temporary files, and parts without a manifest."""

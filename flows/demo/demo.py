@@ -151,6 +151,8 @@ def _tell_found(snapshot: dict[str, Any], console: Console) -> None:
 def _tell_changes(report: Any, console: Console) -> None:
     """What changed since the release, and whether all of it has a cause."""
     changes = report.published.changes
+    if changes is None:  # the log says why
+        return
     release = report.published.snapshot["last_release"]["version"]
     console.print(
         f"Since {release}, over all tables: {changes.added:,} rows added, {changes.removed:,} removed, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,15 +83,17 @@ class Pair:
     store: RecordStore
 
 
-def make_pair(folder: Path) -> Pair:
+def make_pair(
+    folder: Path, before: Sequence[dict[str, Any]] = FIRST, later: Sequence[dict[str, Any]] = LATER
+) -> Pair:
     """Curate twice; between, records are added, changed and deleted, and the index learns and forgets."""
     store = RecordStore(folder / "store")
-    for resource, documents in (("T1w", FIRST), ("rating", RATINGS)):
+    for resource, documents in (("T1w", before), ("rating", RATINGS)):
         seal(store, resource, 1, [record(one) for one in documents])
     first = index_of(folder / "index-a", {"ds1": [copy(checksum("9"))]})
     second = index_of(folder / "index-b", {"ds1": [copy(checksum("8"), sidecar=SIDECAR)]})
     curate(store, folder / "a", pseudonyms=PSEUDONYMS, index=first)
-    for resource, documents in (("T1w", LATER), ("rating", LATER_RATINGS)):
+    for resource, documents in (("T1w", later), ("rating", LATER_RATINGS)):
         seal(store, resource, 2, [record(one) for one in documents])
     store.record_deletions("T1w", 2, [record_id(2)], "a test")
     curate(store, folder / "b", pseudonyms=PSEUDONYMS, index=second)

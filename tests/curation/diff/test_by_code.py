@@ -41,10 +41,12 @@ def test_only_other_code_is_a_class_of_its_own(pair: Pair, tmp_path: Path) -> No
     assert told["counts"]["by_code"] == sum(table["by_code"] for table in told["tables"]) == 2
     assert verdict(found) == "2 changes have no other cause than that the code changed: look at them."
     assert any("no other cause than that the code changed" in line for line in summary_lines(found))
-    console = Console(width=80, record=True, file=None, quiet=True)
-    with console.capture():
+    console = Console(width=80)
+    with console.capture() as shown:
         for line in difference_lines(found):
             console.print(line)
+    assert "Without a cause in the ledgers: other code, dictionary or rules" in shown.get()
+    assert "T1w_curated: 1 cell changed, code changed, e.g." in shown.get()
     json.dumps(told)
     relist(pair.b)
     page = html_page(between(tmp_path / "before", pair.b))

@@ -202,19 +202,34 @@ def test_other_code_explains_readings_but_no_other_value_of_an_iqm(pair: Pair, t
         assert why(found, "T1w", checksum("a"), iqm)[0] == UNEXPLAINED
 
 
+def test_a_rule_that_a_version_does_not_know_explains_nothing(pair: Pair, tmp_path: Path) -> None:
+    shutil.copytree(pair.b, tmp_path / "before")
+    for number, (column, rule) in enumerate(
+        {"bids_meta_FlipAngle": "no-such-rule", "bids_meta_EchoTime": "echo-time-milliseconds"}.items()
+    ):
+        value = 12.5 + number
+        flip(pair.b, "T1w_curated", checksum("a"), column, value)
+        row = f'"{record_id(1)}","T1w","{checksum("a")}","{column}","1","{value}","{rule}","x","high"\n'
+        edit_lines(pair.b / "audit" / "repairs.csv", lambda lines, row=row: [*lines, row])
+    found = between(tmp_path / "before", pair.b)
+    assert why(found, "T1w_curated", checksum("a"), "bids_meta_FlipAngle")[0] == UNEXPLAINED
+    assert why(found, "T1w_curated", checksum("a"), "bids_meta_EchoTime")[0] == "repair rule"
+
+
 def test_repair_with_its_row_is_explained_and_what_is_derived_of_it_too(pair: Pair, tmp_path: Path) -> None:
     shutil.copytree(pair.b, tmp_path / "before")
     repairs = {"bids_meta_Manufacturer": "acme", "bids_meta_ManufacturersModelName": "acme-1"}
     for column, value in repairs.items():
         flip(pair.b, "T1w_curated", checksum("a"), column, value)
-        row = f'"{record_id(1)}","T1w","{checksum("a")}","{column}","other","{value}","a-rule","x","high"\n'
+        cell = f'"{record_id(1)}","T1w","{checksum("a")}","{column}"'
+        row = f'{cell},"other","{value}","echo-time-milliseconds","x","high"\n'
         edit_lines(pair.b / "audit" / "repairs.csv", lambda lines, row=row: [*lines, row])
     flip(pair.b, "T1w_curated", checksum("a"), "manufacturer", None)
     flip(pair.b, "T1w_curated", checksum("a"), "flags", "unknown_manufacturer unknown_scanner_model")
     edit_snapshot(pair.b, lambda said: said["versions"].update(rules="others"))
     found = between(tmp_path / "before", pair.b)
     repaired = why(found, "T1w_curated", checksum("a"), "bids_meta_Manufacturer")
-    assert repaired == ("repair rule", "applied, as rules changed", "a-rule")
+    assert repaired == ("repair rule", "applied, as rules changed", "echo-time-milliseconds")
     derived = why(found, "T1w_curated", checksum("a"), "manufacturer")
     # Of two that changed, the one that is asked first.
     assert derived == ("derived of a changed cell", "bids_meta_Manufacturer", None)

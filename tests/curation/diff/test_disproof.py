@@ -24,7 +24,7 @@ from curation.diff.sameness import same_cells, same_texts
 from curation.diff.spreads import out_of_bounds, scale_bounds
 from tests.curation.diff.test_causes import between, cells, why
 from tests.support.tamper import edit_lines, edit_rows, edit_snapshot, flip
-from tests.support.versions import Pair, checksum, record_id
+from tests.support.versions import FIRST, LATER, Pair, checksum, image, make_pair, record_id
 
 UPSTREAM, REPRESENTATIVE = checksum("d"), checksum("c")
 """An image whose record changed upstream between the nights, and one that another record represents."""
@@ -194,8 +194,30 @@ def test_columns_that_this_code_made_hold_what_it_makes(pair: Pair, tmp_path: Pa
     assert cause == (UNEXPLAINED if ours == "b" else "code changed")
 
 
-def test_other_key_of_pseudonyms_and_a_repair_are_no_contradiction(pair: Pair) -> None:
-    edit_snapshot(pair.b, lambda said: said["versions"].update(rules="others", numpy="9", pyarrow="9"))
+def test_other_versions_are_no_contradiction(pair: Pair) -> None:
+    versions = {"rules": "others", "numpy": "9", "pyarrow": "9", "pseudonyms": "another"}
+    edit_snapshot(pair.b, lambda said: said["versions"].update(versions))
+    assert between(pair.a, pair.b).unexplained == 0
+
+
+@pytest.mark.parametrize("key", ["same", "another"])
+def test_another_key_of_pseudonyms_makes_no_rating_one_of_another_image(pair: Pair, key: str) -> None:
+    flip(pair.b, "rating", record_id(40), "repeat_of", record_id(41))
+    if key == "another":
+        edit_snapshot(pair.b, lambda said: said["versions"].update(pseudonyms="another"))
+    assert ("rating", record_id(40), "repeat_of") in unexplained(between(pair.a, pair.b))
+
+
+def test_an_iqm_that_the_other_dictionary_reads_is_no_other_value(tmp_path: Path) -> None:
+    """The new representative is an exact repeat, and its former one had the IQM, too, which was not read."""
+    record = image("7", 20, cjv=0.5)
+    first = [record if one["_id"] == record["_id"] else one for one in FIRST]
+    pair = make_pair(tmp_path, first, [*LATER[:-1], image("7", 9, cjv=0.5)])
+    assert between(pair.a, pair.b).unexplained == 0
+    for table in ("T1w", "T1w_curated"):
+        flip(pair.a, table, checksum("7"), "cnr", None)
+    assert ("T1w", checksum("7"), "cnr") in unexplained(between(pair.a, pair.b))
+    edit_snapshot(pair.b, lambda said: said["versions"].update(dictionary="another"))
     assert between(pair.a, pair.b).unexplained == 0
 
 
@@ -213,6 +235,30 @@ def test_retyped_column_holds_the_same_numbers(pair: Pair, tmp_path: Path) -> No
     edit_snapshot(pair.b, lambda said: said["versions"].update(dictionary="another"))
     (cell,) = cells(between(tmp_path / "before", pair.b))
     assert (cell["column"], cell["cause"]) == ("size_x", UNEXPLAINED)
+
+
+def test_text_that_became_a_number_has_the_schema_as_its_cause(pair: Pair, tmp_path: Path) -> None:
+    shutil.copytree(pair.b, tmp_path / "before")
+    path = tmp_path / "before" / "parquet" / "T1w_curated.parquet"
+    found = pq.read_table(path)
+    texts = [f"{value!r}0" for value in found.column("cjv").to_pylist()]
+    place = found.schema.get_field_index("cjv")
+    pq.write_table(found.set_column(place, "cjv", pa.array(texts)), path)
+    edit_snapshot(pair.b, lambda said: said["versions"].update(dictionary="another"))
+    compared = between(tmp_path / "before", pair.b)
+    assert {row["cause"] for row in cells(compared)} == {"schema change"} and compared.unexplained == 0
+
+
+@pytest.mark.parametrize("column", ["iqm_spread", "n_records", "n_same_acquisition", "n_versions"])
+def test_texts_where_numbers_have_to_be_are_told_as_changes(pair: Pair, column: str) -> None:
+    path = pair.b / "parquet" / "T1w_curated.parquet"
+    found = pq.read_table(path)
+    texts = ["n/a", *(None if one is None else str(one) for one in found.column(column).to_pylist()[1:])]
+    place = found.schema.get_field_index(column)
+    pq.write_table(found.set_column(place, column, pa.array(texts)), path)
+    compared = between(pair.a, pair.b)
+    (table,) = (one for one in compared.tables if one.name == "T1w_curated")
+    assert column in [one.name for one in table.columns_retyped] and table.unexplained
 
 
 def test_contradictions_are_found_in_csv_too(pair: Pair) -> None:
@@ -237,7 +283,8 @@ def test_life_of_an_image_is_held_against_both_tables(pair: Pair) -> None:
         return one, other
 
     drafts = [draft_of(name, *row(name)) for name in ("T1w", "T1w_curated")]
-    unique, curated = explain_all(a, b, drafts, row, alone=True)
+    beside = {"T1w": "T1w_curated", "T1w_curated": "T1w"}
+    unique, curated = explain_all(a, b, drafts, lambda one: row(beside[one.aligned.table]), alone=True)
     assert unique.unexplained == 0
     (cell,) = curated.unexplained_cells
     assert (cell.key, cell.column) == (UPSTREAM, "cjv")
@@ -290,9 +337,32 @@ def test_spread_moves_no_further_than_the_scale(tmp_path: Path) -> None:
 
 @given(st.floats(allow_nan=False), st.none() | st.text(max_size=3))
 def test_the_same_is_told_in_several_forms(number: float, text: str | None) -> None:
-    assert same_cells(pa.array([repr(number)]), pa.array([f"{number:.17g}"])).all()
-    assert same_cells(pa.array([text], pa.string()), pa.array([text], pa.string())).all()
-    assert same_texts(np.array([repr(number)], dtype=object), pa.array([f"{number:.17g}"])).all()
-    assert same_texts(np.array([text], dtype=object), pa.array([text], pa.string())).all()
-    assert not same_cells(pa.array([None, "a", "1"], pa.string()), pa.array(["a", None, "2"])).any()
-    assert same_texts(np.array(['"=1"', None], dtype=object), pa.array(["=1", "nan"])).all()
+    forms = pa.array([repr(number)]), pa.array([f"{number:.17e}"])
+    assert same_cells(*forms, "number").all()
+    assert same_texts(np.array([repr(number)], dtype=object), forms[1], "number").all()
+    for kind in ("text", "number"):
+        assert same_cells(pa.array([text], pa.string()), pa.array([text], pa.string()), kind).all()
+        assert same_texts(np.array([text], dtype=object), pa.array([text], pa.string()), kind).all()
+        assert not same_cells(pa.array([None, "a", "1"], pa.string()), pa.array(["a", None, "2"]), kind).any()
+    assert same_texts(np.array(['"=1"', None], dtype=object), pa.array(["=1", "nan"]), "text").all()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("01", "1"), ("10", "1e1"), ("1_000", "1000"), ("561e" + "0" * 20, "571e" + "0" * 20)]
+)
+def test_texts_are_no_numbers(one: str, other: str) -> None:
+    assert not same_cells(pa.array([one]), pa.array([other]), "text").any()
+    assert not same_texts(np.array([one], dtype=object), pa.array([other]), "text").any()
+
+
+def test_zeros_of_both_signs_are_two_doubles() -> None:
+    assert same_cells(pa.array(["0.0", "-0.0", "1"]), pa.array(["-0.0", "-0.0", "1.0"]), "number").tolist() == [
+        False, True, True,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "value"), [("bids_meta_run_id", "1"), ("bids_meta_SequenceName", "1e1")])
+def test_text_of_the_same_number_is_another_text(pair: Pair, column: str, value: str) -> None:
+    for table, held in (("T1w", value.replace("1e1", "10").replace("1", "01", 1)), ("T1w_curated", value)):
+        flip(pair.b, table, UPSTREAM, column, held)
+    assert ("T1w_curated", UPSTREAM, column) in unexplained(between(pair.a, pair.b))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,7 +94,7 @@ def test_tags_commits_branches_and_folders_are_the_same_versions(dataset: Path, 
 
 def test_bare_clone_is_read_too(dataset: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "--quiet", "--bare", str(dataset), "bare")
-    with pytest.raises(DatasetError, match="datalad get"):
+    with pytest.raises(DatasetError, match="annex get --branch="):
         compare(open_version(TAG, tmp_path / "bare"), open_version(LATER_TAG, tmp_path / "bare"))
     git(tmp_path / "bare", "annex", "init", "--quiet")
     for tag in (TAG, LATER_TAG):
@@ -118,15 +121,19 @@ def test_a_commit_with_a_file_that_somebody_edited_is_told(dataset: Path, tmp_pa
 def test_content_that_is_not_here_is_named_with_how_to_get_it(dataset: Path, tmp_path: Path) -> None:
     datalad(tmp_path, "clone", str(dataset), "clone")
     clone = tmp_path / "clone"
-    with pytest.raises(
-        DatasetError,
-        match=rf"datalad get -d .*clone .*--branch={git(clone, 'rev-parse', TAG + '^{commit}')[:12]}",
-    ):
-        compare(open_version(TAG, clone), open_version(LATER_TAG, clone))
-    with pytest.raises(DatasetError, match=r"datalad get -d .*clone"):
+    with pytest.raises(DatasetError, match=r"git -C .*clone annex get "):
         compare(open_version(str(clone)), open_version(TAG, dataset))
     # What is the same by its keys is not asked for.
     assert compare(open_version(LATER_TAG, clone), open_version(LATER_TAG, clone)).is_empty
+    # Each advice, as it is printed, is all that is needed.
+    for name in (TAG, "HEAD"):
+        with pytest.raises(DatasetError, match="is not on this machine") as told:
+            compare(open_version(name, clone), open_version(LATER_TAG, dataset))
+        ways = re.findall(r"(?:with: )(.*?)(?:, or all |$)", str(told.value))
+        assert ("--branch" in ways[0]) == (name == TAG)
+        subprocess.run(f"PATH={Path(sys.executable).parent}:$PATH {ways[0]}", shell=True, check=True, cwd="/")
+        assert compare(open_version(name, clone), open_version(name, dataset)).is_empty
+        assert not compare(open_version(name, clone), open_version(LATER_TAG, dataset)).is_empty
 
 
 def test_what_cells_cannot_be_held_against_is_told(dataset: Path, tmp_path: Path) -> None:
@@ -266,6 +273,9 @@ def test_life_tells_what_has_no_cause(dataset: Path) -> None:
     assert tainted.unexplained == 1
     assert "1 without a cause: an error of ours" in life_page(tainted)
     assert "1 without a cause: an error of ours" in str(list(life_lines(tainted))[1])
+    by_code = replace(odd, cause="code changed", by_code=True)
+    doubtful = replace(life, stages=(*life.stages[:-1], replace(last, events=(*last.events, by_code))))
+    assert "1 with no other cause than that code" in life_page(doubtful)
 
 
 def test_ledger_may_have_a_row_larger_than_what_is_read_at_once(pair: Pair) -> None:
@@ -290,6 +300,25 @@ def test_life_of_a_record_that_was_deleted_and_of_one_that_was_quarantined(datas
     assert {one.cause for one in second.events if one.what == "row removed"} == {
         "record changed upstream (quarantined now)"
     }
+
+
+@pytest.mark.parametrize("asked", ["", "xyz", "a" * 31, "A" * 24, "a" * 33])
+def test_life_of_what_is_neither_checksum_nor_id(dataset: Path, asked: str) -> None:
+    with pytest.raises(UsageError, match="neither a checksum"):
+        life_of_record(asked, dataset)
+
+
+def test_life_goes_on_to_a_commit_of_a_person(dataset: Path, tmp_path: Path) -> None:
+    """Whoever changes tables by hand, and not ``snapshot.json``, shows in the life of the record."""
+    shutil.copytree(dataset, tmp_path / "data", symlinks=True)
+    data = tmp_path / "data"
+    git(data, "annex", "unlock", "--quiet", "parquet/T1w.parquet", "csv/T1w.csv")
+    flip(data, "T1w", checksum("c"), "cjv", 0.9876)
+    (data / "csv" / "T1w.csv").unlink()
+    git(data, "add", ".")
+    git(data, "-c", "user.name=x", "-c", "user.email=x@localhost", "commit", "--quiet", "-m", "by hand")
+    events = life_of_record(checksum("c"), data).stages[-1].events
+    assert ("T1w", "cjv", "0.9876", UNEXPLAINED) in [(e.where, e.column, e.new, e.cause) for e in events]
 
 
 def test_life_that_no_version_has(dataset: Path) -> None:

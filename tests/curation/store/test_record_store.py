@@ -10,8 +10,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from curation.curate import curate
 from curation.errors import LockedError, StoreCorrupted, UsageError
+from curation.publish import SnapshotDataset, publish
 from curation.store import Part, PartWriter, Record, RecordStore, parts
+from tests.support.pseudonyms import PSEUDONYMS
 
 TIME = "Thu, 24 Aug 2017 21:58:35 GMT"
 
@@ -205,3 +208,18 @@ def test_run_numbers_only_rise(tmp_path: Path) -> None:
     store.record_deletions("bold", 6, ["b"], "now")
     store.record_deletions("bold", 8, ["a"], "now")
     assert store.deletions("bold") == {"a": 8, "b": 6}
+
+
+@pytest.mark.parametrize("shown", ["store", "store/dataset", ".", "store/../store/a/b", "link/dataset"])
+def test_what_may_be_shown_is_neither_in_a_store_nor_around_it(tmp_path: Path, shown: str) -> None:
+    store = RecordStore(tmp_path / "store")
+    (tmp_path / "link").symlink_to(tmp_path / "store")
+    with pytest.raises(UsageError, match="which is private"):
+        store.require_outside(tmp_path / shown)
+    store.require_outside(tmp_path / "store-of-tables")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UsageError, match="which is private"):
+        curate(store, tmp_path / shown)
+    with pytest.raises(UsageError, match="which is private"):
+        publish(store, SnapshotDataset(tmp_path / shown), PSEUDONYMS)
+    assert sorted(tmp_path.rglob("*")) == before
