@@ -67,7 +67,7 @@ def _unexplained(found: Difference) -> Iterator[RenderableType]:
                 yield Padding(Text(text, style=_BAD), (0, 0, 0, 2))
         for cell in table.unexplained_cells[:MOST_CELLS]:
             yield Padding(Text(f"{cell.key} {cell.column}"), (0, 0, 0, 4))
-            yield Padding(Text(f"was {_shown(cell.old)}, is {_shown(cell.new)}"), (0, 0, 0, 6))
+            yield Padding(Text(f"was {words.shown(cell.old)}, is {words.shown(cell.new)}"), (0, 0, 0, 6))
 
 
 def _by_code(found: Difference) -> Iterator[RenderableType]:
@@ -84,10 +84,6 @@ def _style(found: Difference | TableDifference | Cause | Life) -> str:
     if isinstance(found, Cause):
         return _DOUBTFUL if found.is_by_code else "" if found.is_explained else _BAD
     return _BAD if found.unexplained else _DOUBTFUL if found.by_code else ""
-
-
-def _shown(value: str | None) -> str:
-    return "empty" if value is None else value if len(value) <= 60 else value[:57] + "..."
 
 
 def _overview(found: Difference) -> Table:
@@ -161,6 +157,6 @@ def life_lines(found: Life) -> Iterator[RenderableType]:
 def _event_words(event: Event) -> str:
     what = f"{event.where}.{event.column} {event.what}" if event.column else f"{event.where}: {event.what}"
     if event.old is not None or event.new is not None:
-        what += f", {_shown(event.old)} to {_shown(event.new)}"
+        what += f", {words.shown(event.old)} to {words.shown(event.new)}"
     why = life_words.event_cause(event)
     return f"{what}: {why}" if why else what

@@ -145,18 +145,14 @@ class Attribution:
     def _repair(self, before: str | None, now: str | None) -> int:
         filled, fills = FILLING in (before or "").split(), FILLING in (now or "").split()
         if filled or fills:
-            detail = (
-                None
-                if not filled
-                else "no longer"
-                if not fills
-                else "another sidecar, or another value in it"
-            )
-            return self.evidence.causes.number(FILLED, detail, now or before)
-        detail = "applied" if before is None else "no longer applied" if now is None else "another result"
-        if "rules" in self.evidence.changed:
-            detail += ", as rules changed"
-        return self.evidence.causes.number(REPAIRED, detail, now or before)
+            how = "" if not filled else "another sidecar, or another value in it" if fills else "no longer"
+        else:
+            how = "applied" if before is None else "no longer applied" if now is None else "another result"
+            if "rules" in self.evidence.changed:
+                how += ", as rules changed"
+        versions = self.evidence.a.rule_versions(before), self.evidence.b.rule_versions(now)
+        detail = ", ".join(filter(None, [how, _version_words(*versions)])) or None
+        return self.evidence.causes.number(FILLED if filled or fills else REPAIRED, detail, now or before)
 
     # --- what is made of other columns -----------------------------------------------------------------------
 
@@ -300,6 +296,13 @@ def _other_numbers(cells: ChangedCells) -> np.ndarray:
     """Where a cell holds another number than before, whatever its type."""
     old, new = numbers(cells.old), numbers(cells.new)
     return ~np.isnan(old) & ~np.isnan(new) & (old != new) & (cells.kinds != ROUNDING)
+
+
+def _version_words(before: str | None, now: str | None) -> str:
+    """Versions of the rules that decided a cell before and decide it now."""
+    if before is None or now is None or before == now:
+        return f"version {now or before}" if now or before else ""
+    return f"version {before} to {now}"
 
 
 def _mask(count: int, places: np.ndarray) -> np.ndarray:

@@ -293,6 +293,12 @@ class Ledgers:
             return np.ones(len(names), dtype=bool)
         return np.array([known.keys() >= set((text or "").split()) for text in names], dtype=bool)
 
+    def rule_versions(self, names: str | None) -> str | None:
+        """The versions of the rules that a ledger names, a blank between two; ``None`` where none is known."""
+        known = self.version.snapshot.get("rules") or {}
+        found = dict.fromkeys(known[name] for name in (names or "").split() if name in known)
+        return " ".join(found) or None
+
     def same_shown(self, other: Ledgers, resource: str) -> bool:
         """Whether the curated tables of two versions are made from the same records."""
         return bool(self.records[resource].shown.equals(other.records[resource].shown))

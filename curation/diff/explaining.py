@@ -259,6 +259,7 @@ def _column_difference(cells: ChangedCells, made: CellRows) -> ColumnDifference:
         float(moved.max()) if len(moved) else None,
         cells.emptied,
         tuple(_counted([made])),
+        next(_examples(made, [next(made.some(0, 1), 0)])),
     )
 
 
@@ -320,14 +321,14 @@ def _unexplained(groups: Sequence[CellRows]) -> Iterator[CellExample]:
     for group in groups:
         places = list(group.some(0, left))
         left -= len(places)
-        if places and group.old is not None and group.new is not None:
-            picked = pa.array(places, pa.int64())
-            rows = zip(
-                *(
-                    values.take(picked).to_pylist()
-                    for values in (group.keys, group.record_ids, group.old, group.new)
-                ),
-                strict=True,
-            )
-            for key, record_id, old, new in rows:
-                yield CellExample(key, record_id, str(group.column), old, new)
+        yield from _examples(group, places)
+
+
+def _examples(group: CellRows, places: Sequence[int]) -> Iterator[CellExample]:
+    """Some cells of a column."""
+    if not places or group.old is None or group.new is None:
+        return
+    picked = pa.array(places, pa.int64())
+    shown = (group.keys, group.record_ids, group.old, group.new)
+    for key, record_id, old, new in zip(*(values.take(picked).to_pylist() for values in shown), strict=True):
+        yield CellExample(key, record_id, str(group.column), old, new)

@@ -79,6 +79,7 @@ class ColumnDifference:
         largest_change: the largest.
         emptied: whether it has no value left at all.
         causes: why, most frequent first, unexplained ones before.
+        example: the first of the cells, one without a cause if there is one.
     """
 
     name: str
@@ -90,6 +91,7 @@ class ColumnDifference:
     largest_change: float | None
     emptied: bool
     causes: tuple[Cause, ...]
+    example: CellExample
 
     @property
     def cells(self) -> int:

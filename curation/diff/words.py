@@ -139,6 +139,11 @@ def version_words(name: str, old: object, new: object) -> str:
     return f"{name}: {one} to {other}"
 
 
+def shown(value: str | None) -> str:
+    """A cell, cut where it is long."""
+    return "empty" if value is None else value if len(value) <= 60 else value[:57] + "..."
+
+
 def columns_words(table: TableDifference) -> Iterator[str]:
     """Columns that came, went or have another type."""
     for what, names in (("new", table.columns_added), ("gone", table.columns_removed)):

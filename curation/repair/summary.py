@@ -10,7 +10,8 @@ from curation.repair.rules import Rule, rules
 
 
 def summarize(tallies: Mapping[str, Mapping[str, Tally]]) -> dict[str, Any]:
-    """``repairs``, what each rule did in each table, and ``expectations``, a sentence on each that a rule failed.
+    """What the rules are and did: ``rules``, their versions; ``repairs``, what each did in each table; and
+    ``expectations``, a sentence on each that a rule failed.
 
     Args:
         tallies: by resource, by rule.
@@ -21,7 +22,7 @@ def summarize(tallies: Mapping[str, Mapping[str, Tally]]) -> dict[str, Any]:
         found = {name: by_rule[rule.id] for name, by_rule in tallies.items() if rule.id in by_rule}
         repairs[rule.id] = {name: _counts(tally) for name, tally in found.items() if tally.looked_at}
         failed += _failed(rule, sum(found.values(), Tally()))
-    return {"repairs": repairs, "expectations": failed}
+    return {"rules": {rule.id: rule.since for rule in rules()}, "repairs": repairs, "expectations": failed}
 
 
 def _counts(tally: Tally) -> dict[str, int]:

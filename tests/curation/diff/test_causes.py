@@ -59,7 +59,7 @@ LOST, FOUND = ("lost public match", None, None), ("new public match", None, None
             "T1w_curated",
             checksum("8"),
             "bids_meta_EchoTime",
-            ("filled from a sidecar", None, "public-sidecar"),
+            ("filled from a sidecar", "version 2026.11.25", "public-sidecar"),
         ),
         ("rating", record_id(42), None, ("new record", None, None)),
         ("rating", record_id(41), "rating_value", UPSTREAM),
@@ -202,6 +202,26 @@ def test_other_code_explains_readings_but_no_other_value_of_an_iqm(pair: Pair, t
         assert why(found, "T1w", checksum("a"), iqm)[0] == UNEXPLAINED
 
 
+def test_another_version_of_a_rule_is_told(pair: Pair, tmp_path: Path) -> None:
+    shutil.copytree(pair.b, tmp_path / "before")
+    for folder, value, version in (
+        (tmp_path / "before", "12.0", "2026.11.25"),
+        (pair.b, "0.012", "2026.12.01"),
+    ):
+        flip(folder, "T1w_curated", checksum("a"), "bids_meta_EchoTime", float(value))
+        cell = f'"{record_id(1)}","T1w","{checksum("a")}","bids_meta_EchoTime"'
+        row = f'{cell},"1","{value}","echo-time-milliseconds","x","high"\n'
+        edit_lines(folder / "audit" / "repairs.csv", lambda lines, row=row: [*lines, row])
+        rules = {"echo-time-milliseconds": version}
+        edit_snapshot(folder, lambda said, rules=rules: said["rules"].update(rules))
+    edit_snapshot(pair.b, lambda said: said["versions"].update(rules="others"))
+    assert why(between(tmp_path / "before", pair.b), "T1w_curated", checksum("a"), "bids_meta_EchoTime") == (
+        "repair rule",
+        "another result, as rules changed, version 2026.11.25 to 2026.12.01",
+        "echo-time-milliseconds",
+    )
+
+
 def test_a_rule_that_a_version_does_not_know_explains_nothing(pair: Pair, tmp_path: Path) -> None:
     shutil.copytree(pair.b, tmp_path / "before")
     for number, (column, rule) in enumerate(
@@ -229,7 +249,11 @@ def test_repair_with_its_row_is_explained_and_what_is_derived_of_it_too(pair: Pa
     edit_snapshot(pair.b, lambda said: said["versions"].update(rules="others"))
     found = between(tmp_path / "before", pair.b)
     repaired = why(found, "T1w_curated", checksum("a"), "bids_meta_Manufacturer")
-    assert repaired == ("repair rule", "applied, as rules changed", "echo-time-milliseconds")
+    assert repaired == (
+        "repair rule",
+        "applied, as rules changed, version 2026.11.25",
+        "echo-time-milliseconds",
+    )
     derived = why(found, "T1w_curated", checksum("a"), "manufacturer")
     # Of two that changed, the one that is asked first.
     assert derived == ("derived of a changed cell", "bids_meta_Manufacturer", None)
