@@ -10,7 +10,6 @@ import sys
 from typing import Any
 
 from prefect.server.api.server import SubprocessASGIServer
-from prefect.settings import PREFECT_API_URL
 
 # Reads process ids, one a line, until the other end of the pipe is closed, by whatever ended the process there.
 _WATCH = """
@@ -37,9 +36,7 @@ class _WatchedServer(SubprocessASGIServer):
 
 
 def watch_embedded_server() -> None:
-    """Have the embedded server watched, if Prefect is going to start one; to be called before the first flow."""
-    if PREFECT_API_URL.value():
-        return
+    """Have the embedded server watched that Prefect is going to start; to be called before the first flow."""
     # Prefect keeps one server a process and takes the one that is there.
     server = _WatchedServer()
     if isinstance(server, _WatchedServer) and not hasattr(server, "watcher"):

@@ -35,6 +35,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import PrefectException, TerminationSignal
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
 from prefect.tasks import Task
 
 from curation.errors import ServiceUnavailable, SnapshotError
@@ -50,7 +51,6 @@ from curation.siblings import PushReport, push
 from curation.store import RecordStore
 from curation.together import all_or_first_error, in_thread
 from curation.withdrawals import given_requests
-from flows.embedded import watch_embedded_server
 from flows.progress import PullProgress, current
 from flows.settings import Settings
 from flows.sharing import NightNotPushed
@@ -319,7 +319,11 @@ def nightly(settings: Settings) -> NightReport:
     given_requests(settings.withdrawals)
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).addFilter(_without_trace)
-    watch_embedded_server()
+    if not PREFECT_API_URL.value():
+        # Prefect's server, which takes a second to import: an operator's own may be elsewhere.
+        from flows.embedded import watch_embedded_server
+
+        watch_embedded_server()
     try:
         return asyncio.run(nightly_flow(settings, datetime.now(UTC).date().isoformat()))
     except TerminationSignal:

@@ -19,7 +19,7 @@ from dask.delayed import delayed
 from distributed import LocalCluster
 from moto.server import ThreadedMotoServer
 
-from curation import tables, typed
+from curation import resource, tables, typed
 from curation.curate import curate
 from curation.engine import Engine
 from curation.errors import ClusterFailed, StoreCorrupted, Unreachable, UsageError
@@ -303,6 +303,29 @@ def test_a_comparison_that_fails_ends_the_run(
     store: RecordStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("curation.resource.compare_repeats", fail)
+    with Engine(workers=2, processes=False) as engine, pytest.raises(StoreCorrupted, match="this part"):
+        published(store, tmp_path / "out", engine)
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_ledger_that_fails_beside_the_tables_ends_the_run(
+    store: RecordStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """Also where the tables are done before it fails."""
+    written = threading.Event()
+    write_curated = resource._write_curated
+
+    def write(*args: Any) -> None:
+        write_curated(*args)
+        written.set()
+
+    def fail_now(*_: Any) -> None:
+        assert not late or written.wait(60)
+        fail()
+
+    monkeypatch.setattr(resource, "_write_curated", write)
+    monkeypatch.setattr(resource, "quarantine_ledger", fail_now)
     with Engine(workers=2, processes=False) as engine, pytest.raises(StoreCorrupted, match="this part"):
         published(store, tmp_path / "out", engine)
     assert not list((tmp_path / "out").iterdir())

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.flatten import Flattened, flatten
+from curation.flatten import Flattened, flatten, usual
 from curation.flatten.usual import Usual, read_usual
 from curation.pseudonyms import Pseudonyms
 from schemas import table
@@ -156,3 +156,14 @@ def test_real_documents(shared: Path) -> None:
         same(resource, lines)
         share = len(read_usual(resource, lines).others) / len(lines)
         assert share < 0.1, f"{share:.0%} of {resource} are unusual"
+
+
+def test_long_texts_are_not_remembered() -> None:
+    document = usual_document("T1w")
+    document["bids_meta"]["Undeclared"] = "short words"
+    read_usual("T1w", [json.dumps(document).encode()], PSEUDONYMS)
+    before = usual._quoted.cache_info().currsize
+    document["bids_meta"]["Undeclared"] = "long words " * 50
+    (extra,) = read_usual("T1w", [json.dumps(document).encode()], PSEUDONYMS).cells["bids_meta_extra"]
+    assert json.loads(extra)["Undeclared"] == "long words " * 50
+    assert before and usual._quoted.cache_info().currsize == before

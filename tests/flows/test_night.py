@@ -165,6 +165,7 @@ def test_operator_finds_stages_logs_and_counts_in_prefect(url: str, tmp_path: Pa
     assert "| withdrawn |" in str(artifact.data) and "`report.html` of commit" in str(artifact.data)
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_second_run_on_a_dataset_exits_3(url: str, tmp_path: Path) -> None:
     with SnapshotDataset(tmp_path / "data").lock():
         done = nightly(url, tmp_path)
@@ -172,6 +173,7 @@ def test_second_run_on_a_dataset_exits_3(url: str, tmp_path: Path) -> None:
     assert "another run works on this dataset" in done.stderr
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_service_that_is_away_exits_4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MRIQC_SNAPSHOT_ATTEMPTS", "1")
     done = nightly("http://127.0.0.1:9/api/v1", tmp_path)
@@ -179,6 +181,7 @@ def test_service_that_is_away_exits_4(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "cannot connect" in done.stderr
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_stage_is_run_again_when_the_service_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +195,7 @@ def test_stage_is_run_again_when_the_service_comes_back(
     assert json.loads(done.stdout)["tables"]["T1w"]["received"] == 300
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_night_is_committed_while_a_sibling_is_away_and_the_next_catches_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +235,7 @@ def test_night_is_committed_while_a_sibling_is_away_and_the_next_catches_up(
     assert Annex(dataset.path).stored(find_sibling(dataset, "public").storage, keys) == set(keys)
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_foreseen_errors_are_told_without_a_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "thesis.doc").touch()
@@ -267,6 +272,7 @@ def test_embedded_server_ends_with_a_killed_night(moment: str, url: str, tmp_pat
     assert not listens(port)
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_locks_are_held_until_an_interrupted_publication_has_ended(url: str, tmp_path: Path) -> None:
     dataset = SnapshotDataset(tmp_path / "data")
     run = subprocess.Popen(

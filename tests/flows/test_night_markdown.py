@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 from curation.curate import curate
@@ -10,7 +11,8 @@ from curation.publish import PublishReport
 from curation.pull import PullReport
 from curation.report import Because, Changes, TableChanges
 from curation.store import RecordStore
-from flows.nightly import night_markdown
+from flows.nightly import NightReport, night_markdown
+from flows.sharing import NightNotPushed
 
 TRAFFIC = {"requests": 20, "retries": 1, "bytes": 300}
 
@@ -31,3 +33,9 @@ def test_it_tells_of_withdrawals_of_the_last_release_and_of_the_page(tmp_path: P
     assert "`report.html` of commit 0123456789" in text
     quiet = night_markdown(pulled, PublishReport(None, snapshot, snapshot))
     assert "report.html" not in quiet and "Since release" not in quiet
+
+
+def test_what_a_night_raises_may_be_kept_by_prefect() -> None:
+    report = NightReport(PullReport(1), PublishReport(None, {}, {}))
+    raised = pickle.loads(pickle.dumps(NightNotPushed("not pushed", report)))
+    assert (str(raised), raised.report) == ("not pushed", report)

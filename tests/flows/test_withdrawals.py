@@ -36,6 +36,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_a_withdrawn_image_leaves_the_next_commit_and_stays_in_those_before(tmp_path: Path) -> None:
     documents = [make_document("T1w", number, second=number * 1000) for number in range(IMAGES)]
     checksums = [document["provenance"]["md5sum"] for document in documents]
