@@ -7,7 +7,7 @@ that did not change what these hold.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -106,6 +106,7 @@ class Recomputed:
     changed: np.ndarray
     derived: np.ndarray
     flagged: np.ndarray
+    _agreeing: dict[str, bool] = field(default_factory=dict, repr=False)
 
     def contradicts(self, column: str, places: np.ndarray, cells: pa.Array) -> np.ndarray:
         """Which cells are not what the others of their rows say; none where these cannot tell.
@@ -169,18 +170,26 @@ class Recomputed:
         """Whether what was made of the sample, after that of the rows asked for, is what it holds."""
         if self._is_ours:
             return True
-        if len(self._sample) < LEAST:
-            return False
-        held = texts(pick(self.file, [column], self._sample)[column])
-        return bool(same_cells(made.slice(len(self.derived)), held, self.file.kinds[column]).all())
+        if column not in self._agreeing:
+            agrees = len(self._sample) >= LEAST
+            if agrees:
+                held = texts(pick(self.file, [column], self._sample)[column])
+                agrees = bool(same_cells(made.slice(len(self.derived)), held, self.file.kinds[column]).all())
+            self._agreeing[column] = agrees
+        return self._agreeing[column]
 
-    def _rows(self, names: Collection[str], places: np.ndarray) -> pa.Table | None:
-        """Columns of rows; ``None`` where the table lacks one, or has it with another type."""
-        declared = {column.name: column.type for column in published_table(self.table).columns}
-        asked = [name for name in names if name in declared]
-        if any(self.file.kinds.get(name) != declared[name] for name in asked):
-            return None
-        return pa.table(pick(self.file, asked, places))
+    def _has(self, names: Collection[str]) -> bool:
+        """Whether the table has columns with the types that they are declared with."""
+        declared = self._declared
+        return all(self.file.kinds.get(name) == declared[name] for name in names if name in declared)
+
+    def _pick(self, names: Collection[str], places: np.ndarray) -> pa.Table:
+        """Columns of rows, those that are declared."""
+        return pa.table(pick(self.file, [name for name in names if name in self._declared], places))
+
+    @cached_property
+    def _declared(self) -> dict[str, str]:
+        return {column.name: column.type for column in published_table(self.table).columns}
 
     # --- columns that are made of others ---------------------------------------------------------------------
 
@@ -189,11 +198,10 @@ class Recomputed:
         """Of rows where such a column differs, and then of the sample: what all such columns hold, as texts."""
         makes: Callable[[pa.Table], pa.Table] = rate if self.table == "rating" else self._harmonised
         found: dict[str, list[pa.Array]] = {}
+        if not self._has(self._sources):
+            return None
         for places in _some(np.concatenate([self.derived, self._sample])):
-            rows = self._rows(self._sources, places)
-            if rows is None:
-                return None
-            made = makes(rows)
+            made = makes(self._pick(self._sources, places))
             for name in made.column_names:
                 found.setdefault(name, []).append(texts(whole(made.column(name))))
         return {name: pa.concat_arrays(cells) for name, cells in found.items()}
@@ -219,8 +227,7 @@ class Recomputed:
             c.name for c in columns if c.type in ("number", "integer") and (c.is_iqm or c.plausible_ends)
         ]
         names = list(dict.fromkeys((*numbers, *_TIMES.values(), *_SCANNER, "spacing_tr")))
-        sample = self._rows(names, self._sample)
-        if sample is None or not (self._is_ours or self._flags_agree(sample)):
+        if not (self._has(names) and (self._is_ours or self._flags_agree(names))):
             return None
         version = self.ledgers.version
         told = frozenset() if version.has(_REPAIRS) and version.has(_DISAGREEMENTS) else _OF_LEDGERS
@@ -228,17 +235,15 @@ class Recomputed:
         asked_index = version.versions.get("index") is not None
         found = [pa.array([], pa.string())]
         for places in _some(self.flagged):
-            rows = self._rows(names, places)
-            if rows is not None:
-                flags = self._flagged(rows, self.records.take(pa.array(places)), asked_index)
-                found.append(_without(flags, unknown))
+            flags = self._flagged(self._pick(names, places), self.records.take(pa.array(places)), asked_index)
+            found.append(_without(flags, unknown))
         return unknown, pa.concat_arrays(found)
 
-    def _flags_agree(self, sample: pa.Table) -> bool:
+    def _flags_agree(self, names: Collection[str]) -> bool:
         """Whether rows that did not change hold the flags that this code gives them, as far as cells tell."""
-        if len(sample) < LEAST:
+        if len(self._sample) < LEAST:
             return False
-        others = _OF_RECEIVED | _OF_LEDGERS
+        others, sample = _OF_RECEIVED | _OF_LEDGERS, self._pick(names, self._sample)
         made = self._flagged(sample, pa.nulls(len(sample), pa.string()), asked_index=False)
         held = texts(pick(self.file, ["flags"], self._sample)["flags"])
         return bool(same_cells(_without(made, others), _without(held, others), "text").all())
@@ -281,9 +286,9 @@ class Recomputed:
         subjects = whole(self.file.read([subject]).column(subject).cast(pa.string()))
         asked = subjects.take(pa.array(places))
         members = np.flatnonzero(pc.is_in(subjects, value_set=asked.unique()).to_numpy(zero_copy_only=False))
-        rows = self._rows(ACQUISITION_KEY, members)
-        if rows is None:
+        if not self._has(ACQUISITION_KEY):
             return nothing
+        rows = self._pick(ACQUISITION_KEY, members)
         counts = count_similar(rows)
         if not self._is_ours:
             others = np.setdiff1d(members, self.changed)
