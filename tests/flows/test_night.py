@@ -142,21 +142,26 @@ def test_three_nights(upstream: Upstream, url: str, tmp_path: Path) -> None:
     assert git(tmp_path / "data", "log", "--format=%s").count("RUNCMD") == 2
 
 
-def test_operator_finds_stages_logs_and_counts_in_prefect(url: str, tmp_path: Path) -> None:
+def test_operator_finds_stages_logs_and_counts_in_prefect(
+    url: str, prefect_server: str, tmp_path: Path
+) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.client.schemas.sorting import FlowRunSort
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.nightly import nightly as run_night
 
     settings = load_settings(api_url=url, store=tmp_path / "store", dataset=tmp_path / "data", task_retries=0)
-    run_night(settings)
-    with get_client(sync_client=True) as client:
-        # Nights of other tests are told there, too.
-        flow_run = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
-        of_night = FlowRunFilter(id={"any_": [flow_run.id]})
-        tasks = {run.name: run.state_name for run in client.read_task_runs(flow_run_filter=of_night)}
-        (artifact,) = client.read_artifacts(flow_run_filter=of_night)
+    # Prefect has read the environment when it was imported.
+    with temporary_settings({PREFECT_API_URL: prefect_server}):
+        run_night(settings)
+        with get_client(sync_client=True) as client:
+            # Nights of other tests are told there, too.
+            flow_run = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)[0]
+            of_night = FlowRunFilter(id={"any_": [flow_run.id]})
+            tasks = {run.name: run.state_name for run in client.read_task_runs(flow_run_filter=of_night)}
+            (artifact,) = client.read_artifacts(flow_run_filter=of_night)
     assert flow_run.name.startswith("night of 20") and flow_run.state_name == "Completed"
     assert (
         tasks["plan bold"] == tasks["walk bold, windows 1 of 1"] == tasks["curate and commit"] == "Completed"
