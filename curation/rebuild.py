@@ -99,7 +99,7 @@ def rebuild(
 
     Raises:
         UsageError: there is no such version, it was made before its code was kept, store, index or key are others, or
-            ``out`` is inside the store.
+            ``out`` and the store are one inside the other.
         DatasetError: git failed, or the version's code did.
         LockedError: another run makes a version of this dataset again.
     """

@@ -94,8 +94,7 @@ def diff(
             )
         if (where := _dataset(dataset, required=True)) is None:
             raise errors.UsageError("--record looks into a dataset; name it with --dataset")
-        if outputs:
-            require_no_file_of(outputs, [open_version("HEAD", where)])
+        require_no_file_of(outputs, [where])
         _life(record, where, json_file, html, nights)
         return
     if a is None or b is None:
@@ -104,7 +103,7 @@ def diff(
         raise errors.UsageError("--nights goes with --record")
     where = _dataset(dataset)
     versions = open_version(a, where), open_version(b, where)
-    require_no_file_of(outputs, versions)
+    require_no_file_of(outputs, [version.folder for version in versions])
     found = compare(*versions, on_table=_say)
     _write(found, json_file, html, cells)
     if json_file is None or str(json_file) != "-":

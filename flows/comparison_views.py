@@ -138,6 +138,7 @@ def _columns(found: TableDifference) -> Table:
 def life_lines(found: Life) -> Iterator[RenderableType]:
     """The life of a record, a version after the other."""
     yield Text(f"The life of {found.asked}", style=_HEAD)
+    yield from (Text(line, style=_BAD) for line in life_words.edited(found))
     yield Text(life_words.verdict(found), style=_style(found) or "green")
     if found.left_out:
         yield Text(life_words.left_out(found))

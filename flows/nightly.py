@@ -48,7 +48,7 @@ from curation.pull.windows import Window
 from curation.report import REPORT
 from curation.retention import RetentionReport, retain
 from curation.siblings import PushReport, push
-from curation.store import RecordStore
+from curation.store import RecordStore, require_apart
 from curation.together import all_or_first_error, in_thread
 from curation.withdrawals import given_requests
 from flows.progress import PullProgress, current
@@ -175,7 +175,7 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
     """One night: bring in what is new, make the tables, commit them; push them where settings say so.
 
     Raises:
-        UsageError: there is no key for pseudonyms, or the dataset and the store are one inside the other.
+        UsageError: there is no key for pseudonyms.
         LockedError: another run works on the store or the dataset.
         ServiceUnavailable: the service was away for longer than the retries last; what came is sealed.
         LawBroken: the data broke a law; nothing was published.
@@ -183,7 +183,6 @@ async def nightly_flow(settings: Settings, date: str) -> NightReport:
     """
     store = RecordStore(settings.store)
     dataset = SnapshotDataset(settings.dataset)
-    store.require_outside(dataset.path)
     try:
         with ExitStack() as locks:
             locks.enter_context(dataset.lock())
@@ -312,8 +311,13 @@ def _changed_markdown(published: PublishReport) -> list[str]:
 
 
 def nightly(settings: Settings) -> NightReport:
-    """Run one night to its end; see :func:`nightly_flow` for what it raises."""
-    # Before Prefect's server starts, which takes its time.
+    """Run one night to its end; see :func:`nightly_flow` for what it raises.
+
+    Raises:
+        UsageError: the dataset and the store are one inside the other.
+    """
+    # Before Prefect's server starts, which takes its time, and before anything is laid out.
+    require_apart(settings.store, settings.dataset)
     required_pseudonyms()
     existing_index(settings.index)
     given_requests(settings.withdrawals)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryFile
 
 from curation import errors
-
-if TYPE_CHECKING:
-    from curation.diff import Version
+from curation.publish.commands import git
 
 
 def require_writable(outputs: Mapping[str, Path]) -> None:
@@ -36,6 +34,13 @@ def require_writable(outputs: Mapping[str, Path]) -> None:
             raise errors.UsageError(f"{option} {path}: a folder; name a file in it")
         if path.exists() and not path.is_file():
             raise errors.UsageError(f"{option} {path}: a device or pipe, and not a file; name a file")
+        try:
+            with TemporaryFile(dir=path.parent):
+                pass
+        except OSError as error:
+            raise errors.UsageError(
+                f"{option} {path}: no file can be made in {path.parent} ({error.strerror}); choose another folder"
+            ) from error
         if (other := taken.setdefault(path.resolve(), option)) != option:
             raise errors.UsageError(f"{option} {path}: {other} names the same file; choose another")
         if option == "--cells" and path.suffix != ".parquet":
@@ -44,20 +49,26 @@ def require_writable(outputs: Mapping[str, Path]) -> None:
             )
 
 
-def require_no_file_of(outputs: Mapping[str, Path], versions: Iterable[Version]) -> None:
-    """Keep what comes out from being written over what is compared.
+def require_no_file_of(outputs: Mapping[str, Path], folders: Iterable[Path]) -> None:
+    """Keep what comes out from being written over what is read.
+
+    Args:
+        outputs: files by the option that names them.
+        folders: datasets, bare or not, or folders with tables.
 
     Raises:
-        UsageError: a file is one of a version.
+        UsageError: a file is one of a folder: in git, of git's own, or, of a folder that is none of git's, any.
     """
     for option, path in outputs.items():
-        for version in versions:
-            # Not what a link of the annex leads to.
-            folder, whole = version.folder.resolve(), path.parent.resolve() / path.name
-            if not whole.is_relative_to(folder):
-                continue
-            inside = whole.relative_to(folder)
-            if inside.parts[0] == ".git" or version.has(inside.as_posix()):
-                raise errors.UsageError(
-                    f"{option} {path}: a file of {version.name} itself; choose another file"
-                )
+        # Not what a link of the annex leads to.
+        whole = path.parent.resolve() / path.name
+        for folder in map(Path.resolve, folders):
+            if whole.is_relative_to(folder) and path.exists() and _is_of(whole, folder):
+                raise errors.UsageError(f"{option} {path}: a file of {folder} itself; choose another file")
+
+
+def _is_of(path: Path, folder: Path) -> bool:
+    if not any((folder / name).exists() for name in (".git", "HEAD")):
+        return True
+    inside = Path(git(folder, "rev-parse", "--absolute-git-dir").strip())
+    return path.is_relative_to(inside) or bool(git(folder, "ls-files", "--", str(path)))

@@ -151,6 +151,8 @@ class Attribution:
             if "rules" in self.evidence.changed:
                 how += ", as rules changed"
         versions = self.evidence.a.rule_versions(before), self.evidence.b.rule_versions(now)
+        if None not in (before, now) and before != now:  # other rules: their versions are no later ones
+            versions = None, versions[1]
         detail = ", ".join(filter(None, [how, _version_words(*versions)])) or None
         return self.evidence.causes.number(FILLED if filled or fills else REPAIRED, detail, now or before)
 

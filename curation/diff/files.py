@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import subprocess
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -116,7 +117,7 @@ class FolderFiles:
 
     def ways(self, names: Collection[str]) -> str:
         """How to get annexed content."""
-        return f"get it with: git -C {self._folder} annex get {' '.join(names)}"
+        return f"get it with: {shlex.join(['git', '-C', str(self._folder), 'annex', 'get', *names])}"
 
 
 @dataclass
@@ -213,13 +214,15 @@ class CommitFiles:
         """How to get annexed content; how to make it, if nobody has it."""
         if self.lost(names):
             return (
-                f"it was dropped and nobody has it: mriqc-snapshot rebuild {self.commit[:12]} --dataset {self.dataset} "
+                f"it was dropped and nobody has it: mriqc-snapshot rebuild {self.commit[:12]} --dataset "
+                f"{shlex.quote(str(self.dataset))} "
                 "--store STORE --out FOLDER makes it again, and FOLDER stands for the version then"
             )
-        whole = f"git -C {self.dataset} annex get --branch={self.commit[:12]}"
+        get = ["git", "-C", str(self.dataset), "annex", "get"]
+        whole = shlex.join([*get, f"--branch={self.commit[:12]}"])
         if not self._is_checked_out:
             return f"get all of this version with: {whole}"
-        return f"get it with: git -C {self.dataset} annex get {' '.join(names)}, or all of this version with: {whole}"
+        return f"get it with: {shlex.join([*get, *names])}, or all of this version with: {whole}"
 
     @property
     def _is_checked_out(self) -> bool:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.diff.causes import OF_IMAGE
 from curation.diff.cell_rows import is_by_code
 from curation.diff.compare import Files, draft_of, evidence_of, explain_all
 from curation.diff.disproof import counterpart
 from curation.diff.evidence import Wanted
 from curation.diff.explaining import Draft
+from curation.diff.listed import Stray, gone, strays
 from curation.diff.model import UNEXPLAINED
 from curation.diff.reading import (
     COMPARED,
@@ -68,7 +70,7 @@ class Event:
         where: the record, or the table.
         column: whose cell changed; ``None`` for records and rows.
         old: what was; new: what is.
-        cause: why; ``None`` where the event is a cause itself.
+        cause: why; :data:`UNEXPLAINED` where no ledger and no version tells.
         rule: the rules of repair.
         by_code: whether the only cause is that the versions were made with other code, dictionary or rules.
     """
@@ -117,11 +119,13 @@ class Life:
         asked: a checksum or a record's id.
         stages: a version each, oldest first.
         left_out: nights that were not looked at, as their content was dropped and nobody has it.
+        strays: ledgers that are gone and, where something has no cause, files that were changed.
     """
 
     asked: str
     stages: tuple[Stage, ...]
     left_out: tuple[str, ...] = ()
+    strays: tuple[Stray, ...] = ()
 
     @property
     def unexplained(self) -> int:
@@ -181,7 +185,11 @@ def life_of_record(
             + (f" ({len(left_out)} night(s) left out, whose content was dropped)" if left_out else "")
             + "; what was withdrawn before the first version is in none"
         )
-    return Life(asked, tuple(stages), left_out)
+    life = Life(asked, tuple(stages), left_out, tuple(stray for one in versions for stray in gone(one)))
+    # To look at all files takes longer than all else.
+    return (
+        replace(life, strays=tuple(s for one in versions for s in strays(one))) if life.unexplained else life
+    )
 
 
 def _open_versions(dataset: Path, nights: bool) -> tuple[list[Version], tuple[str, ...]]:
@@ -338,11 +346,12 @@ def _of_record(was: RecordFate, now: RecordFate) -> Iterator[Event]:
     if (was.etag, was.updated) != (now.etag, now.updated):
         yield Event("changed upstream", now.record_id, old=was.updated, new=now.updated, cause=UPSTREAM)
     if (was.fate, was.reason) != (now.fate, now.reason):
-        cause = UPSTREAM if was.etag != now.etag else now.reason
+        cause = UPSTREAM if was.etag != now.etag else now.reason or OF_IMAGE
         yield Event("fate", now.record_id, old=was.fate, new=now.fate, cause=cause)
     for name in ("representative", "curated_representative"):
         if getattr(was, name) != getattr(now, name):
-            words = name.replace("_", " ")
+            reason = now.curated_reason if name == "curated_representative" else None
             yield Event(
-                words, now.record_id, old=getattr(was, name), new=getattr(now, name), cause=now.curated_reason
-            )
+                name.replace("_", " "), now.record_id, old=getattr(was, name), new=getattr(now, name),
+                cause=reason or OF_IMAGE,
+            )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from curation.diff.life import Event, Life, RecordFate
+from curation.diff.words import told_of
 
 NO_FATE = "no record in the ledgers"
 
@@ -12,10 +13,19 @@ def verdict(life: Life) -> str:
     happened = sum(len(stage.events) for stage in life.stages)
     said = f"{_count(len(life.stages), 'version')}, {_count(happened, 'event')}"
     if life.unexplained:
-        return f"{said}; {life.unexplained:,} without a cause: an error of ours, please report it."
+        files = "look at the files that were changed or are gone"
+        why = files if life.strays else "an error of ours, please report it"
+        return f"{said}; {life.unexplained:,} without a cause: {why}."
+    if life.strays:
+        return f"{said}; a ledger is gone, and what only it tells is not known."
     if life.by_code:
         return f"{said}; {life.by_code:,} with no other cause than that code, dictionary or rules changed."
     return f"{said}, each with its cause." if happened else f"{said}."
+
+
+def edited(life: Life) -> list[str]:
+    """What is to be said of files that are not those that their version lists, and what to do."""
+    return told_of(life.strays)
 
 
 def left_out(life: Life) -> str:

@@ -21,12 +21,12 @@ class Stray:
     Attributes:
         version: as it was asked for.
         file: its path.
-        is_gone: whether it is not there at all.
+        why: ``changed`` (since it was listed), ``gone`` or ``not listed``.
     """
 
     version: str
     file: str
-    is_gone: bool = False
+    why: str
 
 
 def lists_files(version: Version) -> bool:
@@ -51,30 +51,35 @@ def require_tables(version: Version) -> None:
 
 
 def strays(version: Version) -> list[Stray]:
-    """The files of a version that were changed after it was made, and ledgers that are gone, as far as a comparison
-    reads them.
+    """The files of a version that are not those that it lists, as far as a comparison reads them.
 
     A file whose content is not on this machine is known by its size, if by anything, and so is a CSV file of a commit
     whose Parquet file is here and is read in its place.
     """
-    found, read = set(), {}
-    gone = [name for name in _listed(version) if name in _LEDGERS and not version.has(name)]
+    found, read = gone(version), {}
     for name, said in _listed(version).items():
         if not version.has(name) or name not in _READ:
             continue
         is_here = version.is_here(name)
         size = version.files.size(name) if is_here else version.files.known_size(name)
         if size is not None and size != said["bytes"]:
-            found.add(name)
+            found.append(Stray(version.name, name, "changed"))
         elif is_here and (version.commit is None or not version.is_here(_INSTEAD.get(name, ""))):
             read[name] = version.path(name)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="listed") as threads:
         for name, digest in zip(read, threads.map(file_sha256, read.values()), strict=True):
             if digest != _listed(version)[name]["sha256"]:
-                found.add(name)
-    if lists_files(version):  # one that it does not list is none that it was made with
-        found |= {name for name in _READ if version.has(name) and name not in _listed(version)}
-    return [Stray(version.name, name, name in gone) for name in sorted({*found, *gone})]
+                found.append(Stray(version.name, name, "changed"))
+    if lists_files(version):
+        others = [name for name in _READ if version.has(name) and name not in _listed(version)]
+        found += [Stray(version.name, name, "not listed") for name in others]
+    return sorted(found, key=lambda stray: stray.file)
+
+
+def gone(version: Version) -> list[Stray]:
+    """Ledgers that a version lists and does not have."""
+    names = [name for name in _listed(version) if name in _LEDGERS and not version.has(name)]
+    return [Stray(version.name, name, "gone") for name in names]
 
 
 def absent(version: Version) -> list[str]:

@@ -44,8 +44,8 @@ def pick_each(file: TableFile, places: Mapping[str, np.ndarray]) -> dict[str, pa
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="pick") as threads:
         found = [column for group in threads.map(picked, groups) for column in group]
     cells = dict(zip((name for group in groups for name in group), found, strict=True))
-    nothing = [name for name in places if name not in cells]
-    return cells | {name: _plain(whole(file.read([name]).column(name)).slice(0, 0)) for name in nothing}
+    nothing = (name for name in places if name not in cells)
+    return cells | {name: pa.array([], file.types[name]) for name in nothing}
 
 
 def grouped(file: TableFile, names: Sequence[str]) -> Iterator[list[str]]:

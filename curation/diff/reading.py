@@ -74,7 +74,8 @@ class TableFile:
                 schema = file.schema_arrow
         except pa.ArrowInvalid as error:
             raise UsageError(f"{path}: no Parquet file that can be read ({error})") from error
-        self.kinds = {field.name: kind(field.type) for field in schema}
+        self.types = {field.name: field.type for field in schema}
+        self.kinds = {name: kind(data) for name, data in self.types.items()}
         self.rows: int = self._metadata.num_rows
         self._bytes = dict(zip(self.kinds, _column_bytes(self._metadata), strict=True))
         texts = [name for name, word in self.kinds.items() if word == "text"]
@@ -124,7 +125,8 @@ class OneRow(TableFile):
     """
 
     def __init__(self, file: TableFile, row: int | None) -> None:
-        self._path, self._metadata, self.kinds = file._path, file._metadata, file.kinds
+        self._path, self._metadata = file._path, file._metadata
+        self.types, self.kinds = file.types, file.kinds
         self._table = file
         self.rows = 0 if row is None else 1
         self._row = row

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from curation.deduplicate.repeats import interquartile_range
 from curation.diff.picking import grouped
-from curation.diff.reading import TableFile
+from curation.diff.reading import TableFile, whole
 from curation.diff.sameness import numbers
 
 SLACK = 1e-9
@@ -60,8 +60,15 @@ def out_of_bounds(old: pa.Array, new: pa.Array, bounds: tuple[float, float]) -> 
 def _interquartile_ranges(file: TableFile, names: Sequence[str]) -> np.ndarray:
     def ranges(group: Sequence[str]) -> list[float]:
         columns = file.read(group)
-        return [interquartile_range(columns.column(name).cast(pa.float64()).to_numpy()) for name in group]
+        return [interquartile_range(_doubles(columns.column(name))) for name in group]
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="quartiles") as threads:
         found = [one for group in threads.map(ranges, grouped(file, names)) for one in group]
     return np.array(found, dtype="float64")
+
+
+def _doubles(column: pa.ChunkedArray) -> np.ndarray:
+    """A column as doubles; where another version has texts in it, NaN for what is no number."""
+    if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+        return column.cast(pa.float64()).to_numpy()
+    return numbers(whole(column.cast(pa.string())))

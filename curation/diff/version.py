@@ -198,6 +198,11 @@ def _snapshot(content: bytes, name: str) -> dict[str, Any]:
         raise UsageError(
             f"{name}: its {SNAPSHOT} is of another program: it has no counts of tables under `tables`"
         )
+    maps = ("versions", "repairs", "rules", "public")
+    whole = all(isinstance(found.get(name) or {}, dict) for name in maps)
+    counts = [*found["tables"].values(), *(found.get("repairs") or {}).values()] if whole else []
+    if not whole or not all(isinstance(one, dict) for one in counts):
+        raise UsageError(f"{name}: its {SNAPSHOT} is damaged: tables, {', '.join(maps)} have to be objects")
     if not _is_list_of_files(found.get("files") or {}):
         raise UsageError(
             f"{name}: its {SNAPSHOT} is damaged: `files` is no list of files with `sha256` and `bytes`"

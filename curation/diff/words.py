@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from curation.diff.cell_rows import SCALED
+from curation.diff.listed import Stray
 from curation.diff.model import Cause, ColumnDifference, Difference, TableDifference
 
 LATER = "new record"
@@ -13,6 +14,11 @@ _MADE_WITH = {
     "numpy": "NumPy",
 }  # fmt: skip
 """What tables are made with, by its name in ``snapshot.json``."""
+_STRAYS = {
+    "changed": "is not the file that its snapshot.json lists: it was changed or damaged after it was made",
+    "gone": "is gone, which its snapshot.json lists: what only it tells has no cause",
+    "not listed": "is a file that its snapshot.json does not list: it was put there after that was made",
+}
 
 
 def headline(difference: Difference) -> str:
@@ -30,14 +36,12 @@ def headline(difference: Difference) -> str:
 
 def edited(difference: Difference) -> list[str]:
     """What is to be said of files that are not those that their version lists, and what to do."""
-    found = []
-    for stray in difference.strays:
-        what = (
-            "is gone, which its snapshot.json lists: what only it tells has no cause"
-            if stray.is_gone
-            else "is not the file that its snapshot.json lists: it was changed or damaged after it was made"
-        )
-        found.append(f"{stray.file} of {stray.version} {what}")
+    return told_of(difference.strays)
+
+
+def told_of(strays: Sequence[Stray]) -> list[str]:
+    """What is to be said of files that are not those that their version lists, and what to do."""
+    found = [f"{stray.file} of {stray.version} {_STRAYS[stray.why]}" for stray in strays]
     return [*found, "get these versions again before you trust what follows"] if found else []
 
 
@@ -47,18 +51,19 @@ def verdict(difference: Difference) -> str:
         return "There is nothing to explain."
     said = []
     if difference.unexplained:
-        have = "has" if difference.unexplained == 1 else "have"
-        why = (
-            "look at the files that were changed or are gone"
-            if difference.strays
-            else "an error of ours, please report it"
-        )
-        said.append(f"{difference.unexplained:,} of the changes {have} no cause: {why}.")
+        said.append(_without_cause(difference))
     if difference.by_code:
         said.append(f"{by_code(difference)}: look at {_them(difference.by_code)}.")
     if not said and difference.strays:
         return "Every change that was found has a cause, but files were changed or are gone: nothing of them is sure."
     return " ".join(said) or "Every change has a cause."
+
+
+def _without_cause(difference: Difference) -> str:
+    have = "has" if difference.unexplained == 1 else "have"
+    files = "look at the files that were changed or are gone"
+    why = files if difference.strays else "an error of ours, please report it"
+    return f"{difference.unexplained:,} of the changes {have} no cause: {why}."
 
 
 def by_code(difference: Difference) -> str:
@@ -164,9 +169,7 @@ def summary_lines(difference: Difference) -> list[str]:
     if difference.is_empty:
         return [*lines, "- No table changed."]
     if difference.unexplained:
-        lines.append(
-            f"- **{difference.unexplained:,} changes have no cause; please report this as a defect.**"
-        )
+        lines.append(f"- **{_without_cause(difference)}**")
     if difference.by_code:
         lines.append(f"- {by_code(difference)}; look at {_them(difference.by_code)}")
     lines += [f"- {line}" for line in _records(difference)]

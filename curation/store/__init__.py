@@ -3,7 +3,7 @@
 from curation.store.files import write_atomically
 from curation.store.known import Known
 from curation.store.parts import Part, PartWriter, Record
-from curation.store.store import RecordStore, existing_store
+from curation.store.store import RecordStore, existing_store, require_apart
 from curation.store.withdrawals import Decided, Reason, Verdict
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "RecordStore",
     "Verdict",
     "existing_store",
+    "require_apart",
     "write_atomically",
 ]

@@ -83,18 +83,8 @@ class RecordStore:
             raise LockedError(f"{self.path}: another run works on this store; wait until it ends") from error
 
     def require_outside(self, folder: Path) -> None:
-        """Keep apart what is made of the records, and may be shown, and the store.
-
-        Raises:
-            UsageError: ``folder`` is the store's, in it, or has it inside.
-        """
-        shown, private = folder.resolve(), self.path.resolve()
-        if shown.is_relative_to(private):
-            raise UsageError(f"{folder}: inside the record store, which is private; choose another folder")
-        if private.is_relative_to(shown):
-            raise UsageError(
-                f"{folder}: the record store {self.path}, which is private, is inside it; choose another folder"
-            )
+        """Keep apart what is made of the records, and may be shown, and the store; see :func:`require_apart`."""
+        require_apart(self.path, folder)
 
     def _remove_leftovers(self) -> None:
         """Remove what a killed run left unsealed: temporary files, and parts without a manifest."""
@@ -223,3 +213,21 @@ def _read_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise StoreCorrupted(f"{path}: expected a JSON object, found {type(content).__name__}")
     return content
+
+
+def require_apart(store: Path, shown: Path) -> None:
+    """Keep a record store apart from what is made of its records, and may be shown.
+
+    Args:
+        store: its folder, which need not be there yet.
+        shown: the folder of the other, likewise.
+
+    Raises:
+        UsageError: they are the same, or one is inside the other.
+    """
+    if shown.resolve().is_relative_to(store.resolve()):
+        raise UsageError(f"{shown}: inside the record store, which is private; choose another folder")
+    if store.resolve().is_relative_to(shown.resolve()):
+        raise UsageError(
+            f"{shown}: the record store {store}, which is private, is inside it; choose another folder"
+        )

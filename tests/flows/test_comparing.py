@@ -61,6 +61,7 @@ def test_no_difference_exits_0(pair: Pair, tmp_path: Path) -> None:
         ([".", ".", "--cells", "d.csv"], "name it d.parquet"),
         ([".", ".", "--html", "-"], "only --json goes to standard output"),
         ([".", ".", "--html", "/dev/null"], "a device or pipe"),
+        ([".", ".", "--html", "/proc/d.html"], "no file can be made in /proc"),
         ([".", ".", "--json", "same", "--html", "./same"], "--json names the same file"),
         (["A", "B", "--nights"], "--nights goes with --record"),
         (["--record", "x", "--dataset", "nowhere"], "no such folder"),
@@ -72,8 +73,10 @@ def test_wrong_usage_exits_2(tmp_path: Path, arguments: list[str], message: str)
     assert message in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["snapshot.json", "csv/T1w.csv"])
+@pytest.mark.parametrize("name", ["snapshot.json", "csv/T1w.csv", "figures/some.svg"])
 def test_what_is_compared_is_not_written_over(pair: Pair, tmp_path: Path, name: str) -> None:
+    (pair.b / "figures").mkdir(exist_ok=True)
+    (pair.b / "figures" / "some.svg").write_bytes(b"<svg/>")
     before = (pair.b / name).read_bytes()
     done = diff(tmp_path, pair.a, pair.b, "--json", pair.b / name)
     assert done.returncode == 2 and "itself; choose another file" in " ".join(done.stderr.split())

@@ -6,12 +6,16 @@ import json
 import pickle
 from pathlib import Path
 
+import pytest
+
 from curation.curate import curate
+from curation.errors import UsageError
 from curation.publish import PublishReport
 from curation.pull import PullReport
 from curation.report import Because, Changes, TableChanges
 from curation.store import RecordStore
-from flows.nightly import NightReport, night_markdown
+from flows.nightly import NightReport, night_markdown, nightly
+from flows.settings import load_settings
 from flows.sharing import NightNotPushed
 
 TRAFFIC = {"requests": 20, "retries": 1, "bytes": 300}
@@ -39,3 +43,15 @@ def test_what_a_night_raises_may_be_kept_by_prefect() -> None:
     report = NightReport(PullReport(1), PublishReport(None, {}, {}))
     raised = pickle.loads(pickle.dumps(NightNotPushed("not pushed", report)))
     assert (str(raised), raised.report) == ("not pushed", report)
+
+
+@pytest.mark.parametrize(("store", "dataset"), [("data/store", "data"), ("store", "store/data"), ("a", "a")])
+def test_a_store_and_a_dataset_in_each_other_are_refused_before_anything_is_made(
+    tmp_path: Path, store: str, dataset: str
+) -> None:
+    settings = load_settings(
+        api_url="http://127.0.0.1:9/", store=tmp_path / store, dataset=tmp_path / dataset
+    )
+    with pytest.raises(UsageError, match="which is private"):
+        nightly(settings)
+    assert not list(tmp_path.iterdir())

@@ -222,6 +222,24 @@ def test_another_version_of_a_rule_is_told(pair: Pair, tmp_path: Path) -> None:
     )
 
 
+def test_a_rule_that_another_took_the_place_of_has_no_later_version(pair: Pair, tmp_path: Path) -> None:
+    shutil.copytree(pair.b, tmp_path / "before")
+    for folder, value, rule in (
+        (tmp_path / "before", "12.0", "echo-time-milliseconds"),
+        (pair.b, "0.012", "only-element"),
+    ):
+        flip(folder, "T1w_curated", checksum("a"), "bids_meta_EchoTime", float(value))
+        cell = f'"{record_id(1)}","T1w","{checksum("a")}","bids_meta_EchoTime"'
+        row = f'{cell},"1","{value}","{rule}","x","high"\n'
+        edit_lines(folder / "audit" / "repairs.csv", lambda lines, row=row: [*lines, row])
+    edit_snapshot(pair.b, lambda said: said["rules"].update({"only-element": "2026.12.01"}))
+    assert why(between(tmp_path / "before", pair.b), "T1w_curated", checksum("a"), "bids_meta_EchoTime") == (
+        "repair rule",
+        "another result, version 2026.12.01",
+        "only-element",
+    )
+
+
 def test_a_rule_that_a_version_does_not_know_explains_nothing(pair: Pair, tmp_path: Path) -> None:
     shutil.copytree(pair.b, tmp_path / "before")
     for number, (column, rule) in enumerate(

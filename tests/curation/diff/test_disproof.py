@@ -249,7 +249,7 @@ def test_text_that_became_a_number_has_the_schema_as_its_cause(pair: Pair, tmp_p
     assert {row["cause"] for row in cells(compared)} == {"schema change"} and compared.unexplained == 0
 
 
-@pytest.mark.parametrize("column", ["iqm_spread", "n_records", "n_same_acquisition", "n_versions"])
+@pytest.mark.parametrize("column", ["iqm_spread", "n_records", "n_same_acquisition", "n_versions", "cjv"])
 def test_texts_where_numbers_have_to_be_are_told_as_changes(pair: Pair, column: str) -> None:
     path = pair.b / "parquet" / "T1w_curated.parquet"
     found = pq.read_table(path)

@@ -44,7 +44,7 @@ def test_an_edited_file_is_told_though_no_table_differs(
     found = between(pair.b, tmp_path / "edited")
     assert files(found) == [name] and found.exit_code == 10
     assert found.to_json()["strays"] == [
-        {"version": str(tmp_path / "edited"), "file": name, "is_gone": False}
+        {"version": str(tmp_path / "edited"), "file": name, "why": "changed"}
     ]
     assert f"{name} of " in html_page(found) and f"{name} of " in summary_lines(found)[0]
 
@@ -76,9 +76,29 @@ def test_a_table_that_is_listed_and_gone_is_no_loss_of_rows(pair: Pair) -> None:
 def test_a_ledger_that_is_listed_and_gone_is_told_and_is_no_error_of_ours(name: str, pair: Pair) -> None:
     (pair.b / "audit" / f"{name}.csv").unlink()
     found = between(pair.a, pair.b)
-    assert [(stray.file, stray.is_gone) for stray in found.strays] == [(f"audit/{name}.csv", True)]
+    assert [(stray.file, stray.why) for stray in found.strays] == [(f"audit/{name}.csv", "gone")]
     assert found.exit_code == 10 and f"audit/{name}.csv of {pair.b} is gone" in html_page(found)
     assert "an error of ours" not in html_page(found) and "Every change has a cause" not in html_page(found)
+
+
+def test_a_table_that_is_not_listed_is_told(pair: Pair) -> None:
+    edit_snapshot(pair.b, lambda said: said["files"].pop("parquet/T1w.parquet"))
+    found = between(pair.a, pair.b)
+    assert [(stray.file, stray.why) for stray in found.strays] == [("parquet/T1w.parquet", "not listed")]
+    assert "is a file that its snapshot.json does not list" in html_page(found)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"repairs": [1]}, {"rules": [1]}, {"tables": {"T1w": 3}}, {"repairs": {"a": 1}}, {"versions": "x"},
+        {"files": ["csv/T1w.csv"]}, {"files": {"csv/T1w.csv": "abc"}}, {"format": True},
+    ],
+)  # fmt: skip
+def test_a_damaged_snapshot_is_told(pair: Pair, damage: dict[str, object]) -> None:
+    edit_snapshot(pair.b, lambda said: said.update(damage))
+    with pytest.raises(UsageError, match=r"its snapshot\.json (is damaged|has format)"):
+        open_version(str(pair.b))
 
 
 def test_what_a_comparison_does_without_is_told(pair: Pair) -> None:

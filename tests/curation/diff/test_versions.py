@@ -16,6 +16,7 @@ from rich.text import Text
 from curation.annexed import Annex
 from curation.diff import compare, life_of_record, life_page, open_version
 from curation.diff.life import Event
+from curation.diff.life_words import verdict
 from curation.diff.model import UNEXPLAINED
 from curation.diff.reading import ledger
 from curation.errors import DatasetError, UsageError
@@ -119,9 +120,9 @@ def test_a_commit_with_a_file_that_somebody_edited_is_told(dataset: Path, tmp_pa
 
 
 def test_content_that_is_not_here_is_named_with_how_to_get_it(dataset: Path, tmp_path: Path) -> None:
-    datalad(tmp_path, "clone", str(dataset), "clone")
-    clone = tmp_path / "clone"
-    with pytest.raises(DatasetError, match=r"git -C .*clone annex get "):
+    clone = tmp_path / "a clone"
+    datalad(tmp_path, "clone", str(dataset), clone.name)
+    with pytest.raises(DatasetError, match=r"git -C .*a clone' annex get "):
         compare(open_version(str(clone)), open_version(TAG, dataset))
     # What is the same by its keys is not asked for.
     assert compare(open_version(LATER_TAG, clone), open_version(LATER_TAG, clone)).is_empty
@@ -255,7 +256,13 @@ def test_life_is_a_page_with_every_event_and_its_cause(dataset: Path, tmp_path: 
     assert page.addresses == [] and "script" not in page.tags
 
 
-@pytest.mark.parametrize("name", ["snapshot.json", "csv/T1w.csv", ".git/config"])
+def test_nothing_is_written_over_a_bare_dataset(dataset: Path, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "--quiet", "--bare", str(dataset), "bare")
+    with pytest.raises(UsageError, match="itself; choose another file"):
+        diff(TAG, LATER_TAG, dataset=tmp_path / "bare", html=tmp_path / "bare" / "config")
+
+
+@pytest.mark.parametrize("name", ["snapshot.json", "csv/T1w.csv", ".git/config", "code/curation/curate.py"])
 def test_nothing_is_written_over_a_dataset(dataset: Path, name: str) -> None:
     before = (dataset / name).read_bytes(), (dataset / name).is_symlink()
     for asked in ({"record": checksum("c")}, {"a": TAG, "b": LATER_TAG}):
@@ -265,6 +272,9 @@ def test_nothing_is_written_over_a_dataset(dataset: Path, name: str) -> None:
 
 
 def test_life_tells_what_has_no_cause(dataset: Path) -> None:
+    for letter in "cdef789":  # whatever became of it
+        every = life_of_record(checksum(letter), dataset).stages
+        assert all(event.cause for stage in every for event in stage.events)
     life = life_of_record(checksum("c"), dataset)
     assert life.unexplained == 0 and "each with its cause" in life_page(life)
     last = life.stages[-1]
@@ -317,7 +327,10 @@ def test_life_goes_on_to_a_commit_of_a_person(dataset: Path, tmp_path: Path) -> 
     (data / "csv" / "T1w.csv").unlink()
     git(data, "add", ".")
     git(data, "-c", "user.name=x", "-c", "user.email=x@localhost", "commit", "--quiet", "-m", "by hand")
-    events = life_of_record(checksum("c"), data).stages[-1].events
+    life = life_of_record(checksum("c"), data)
+    assert "look at the files that were changed" in verdict(life)
+    assert {stray.file for stray in life.strays} >= {"parquet/T1w.parquet"}
+    events = life.stages[-1].events
     assert ("T1w", "cjv", "0.9876", UNEXPLAINED) in [(e.where, e.column, e.new, e.cause) for e in events]
 
 
