@@ -21,7 +21,7 @@ from curation.diff.departures import Passing
 from curation.diff.disproof import counterpart
 from curation.diff.evidence import Wanted, read_ledgers
 from curation.diff.explaining import Draft, explain
-from curation.diff.listed import absent, lists_files, require_tables, strays
+from curation.diff.listed import absent, gone, lists_files, require_tables, strays
 from curation.diff.model import Difference, Side, TableDifference
 from curation.diff.reading import (
     COMPARED,
@@ -63,7 +63,8 @@ def compare(
     Args:
         a: the first version, usually the older one.
         b: the second.
-        hold_to_list: whether to look if the files are those that the versions list; who has just made them need not.
+        hold_to_list: whether to look if the files are those that the versions list, and not only if all ledgers are
+            there; who has just made them need not.
         on_table: told what is compared.
 
     Raises:
@@ -72,7 +73,8 @@ def compare(
     """
     for version in (a, b):
         require_tables(version)
-    edited = [stray for version in (a, b) for stray in strays(version)] if hold_to_list else []
+    look = strays if hold_to_list else gone
+    edited = [stray for version in (a, b) for stray in look(version)]
     with tempfile.TemporaryDirectory() as scratch:
         differing = [name for name in COMPARED if not same_table(a, b, name)]
         _require_content(a, b, differing)

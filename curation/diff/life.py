@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,9 @@ from curation.errors import DatasetError, UsageError
 from curation.publish.commands import git, run
 from schemas import RESOURCES
 
-_CHECKSUM, _RECORD_ID = re.compile(r"[0-9a-fA-F]{32}"), re.compile(r"[0-9a-f]{24}")
+_CHECKSUM = re.compile(r"[0-9a-fA-F]{32}")
+_RECORD_ID = re.compile(r'[0-9a-f]{24}|".*"')
+"""Of a record: an ObjectId or, where it has another, what ``audit/records`` shows of it."""
 _FATE = (
     "record_id", "resource", "created", "updated", "etag", "md5sum", "fate", "reason", "representative",
     "curated_representative", "curated_reason",
@@ -139,7 +141,7 @@ class Life:
 
     def to_json(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        return asdict(self) | {"unexplained": self.unexplained, "by_code": self.by_code}
 
 
 def life_of_record(
@@ -160,7 +162,8 @@ def life_of_record(
     require_dataset(dataset)
     if not _CHECKSUM.fullmatch(text) and not _RECORD_ID.fullmatch(text):
         raise UsageError(
-            f"{text!r}: neither a checksum (32 hexadecimal digits) nor a record's id (24, in small letters)"
+            f"{text!r}: neither a checksum (32 hexadecimal digits) nor a record's id (24, in small letters; others in "
+            "quotes, as audit/records.csv has them)"
         )
     asked = text.lower() if _CHECKSUM.fullmatch(text) else text
     versions, left_out = _open_versions(dataset, nights)
@@ -247,6 +250,7 @@ class _Looking:
 
     asked: str
     scratch: Path
+    _files: dict[tuple[str, str], TableFile] = field(default_factory=dict, repr=False)
 
     def fates(self, version: Version) -> tuple[RecordFate, ...]:
         """Of the records: that which was asked for, or all of the image."""
@@ -267,18 +271,17 @@ class _Looking:
         """What happened between two versions."""
         drafts: list[Draft] = []
         rows: dict[tuple[str, str], Files] = {}
-        keys: list[str] = []
+        keys: dict[int, str] = {}
         for name, key in self._keys([*old, *new]):
             if has_table(a, name) and has_table(b, name):
                 rows[name, key] = self._row(a, name, key), self._row(b, name, key)
                 draft = draft_of(name, *rows[name, key])
                 if draft.cells or len(draft.aligned.alignment.only_a) or len(draft.aligned.alignment.only_b):
                     drafts.append(draft)
-                    keys.append(key)
+                    keys[id(draft)] = key
 
         def beside(draft: Draft) -> Files | None:
-            (key,) = (key for one, key in zip(drafts, keys, strict=True) if one is draft)
-            return rows.get((counterpart(draft.aligned.table) or "", key))
+            return rows.get((counterpart(draft.aligned.table) or "", keys[id(draft)]))
 
         if drafts or list(old) != list(new):
             yield from _of_records(a, b, old, new)
@@ -305,7 +308,11 @@ class _Looking:
         return OneRow(file, file.find(table_key(name), key))
 
     def _file(self, version: Version, name: str) -> TableFile:
-        return open_table(version, name, self.scratch / str(version.commit))
+        """A table, opened once: what is found out of the whole of it is kept with it."""
+        key = str(version.commit), name
+        if key not in self._files:
+            self._files[key] = open_table(version, name, self.scratch / key[0])
+        return self._files[key]
 
 
 def _ledger_rows(version: Version, asked: str) -> list[dict[str, Any]]:

@@ -64,10 +64,16 @@ class TableFile:
 
     Args:
         path: a Parquet file.
+
+    Attributes:
+        types: of its columns; kinds: the same in the dictionary's words.
+        rows: how many it has.
+        interquartile_ranges: of columns, where somebody asked.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.interquartile_ranges: dict[str, float] = {}
         try:
             with pq.ParquetFile(path) as file:
                 self._metadata = file.metadata

@@ -58,13 +58,17 @@ def out_of_bounds(old: pa.Array, new: pa.Array, bounds: tuple[float, float]) -> 
 
 
 def _interquartile_ranges(file: TableFile, names: Sequence[str]) -> np.ndarray:
+    """Of columns; what was found out before is kept with the table."""
+
     def ranges(group: Sequence[str]) -> list[float]:
         columns = file.read(group)
         return [interquartile_range(_doubles(columns.column(name))) for name in group]
 
+    todo = list(grouped(file, [name for name in names if name not in file.interquartile_ranges]))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="quartiles") as threads:
-        found = [one for group in threads.map(ranges, grouped(file, names)) for one in group]
-    return np.array(found, dtype="float64")
+        for group, found in zip(todo, threads.map(ranges, todo), strict=True):
+            file.interquartile_ranges.update(zip(group, found, strict=True))
+    return np.array([file.interquartile_ranges[name] for name in names], dtype="float64")
 
 
 def _doubles(column: pa.ChunkedArray) -> np.ndarray:

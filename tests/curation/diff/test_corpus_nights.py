@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from curation.curate import CurationReport, curate
-from curation.diff import Difference, open_version
+from curation.diff import Difference, open_version, summary_lines
 from curation.diff.cell_rows import UNEXPLAINED
 from curation.diff.cells import texts
 from curation.diff.compare import evidence_of
@@ -21,6 +21,7 @@ from curation.diff.disproof import Shown, counterpart, received_columns
 from curation.diff.evidence import Wanted
 from curation.diff.reading import COMPARED, LEDGERS_READ, TableFile, open_table, whole
 from curation.diff.recomputed import Recomputed
+from curation.diff.words import headline
 from curation.store import RecordStore
 from flows.demo.corpus import Corpus, second_night
 from flows.demo.corpus.model import SecondNight
@@ -80,6 +81,22 @@ def test_what_happened_upstream_is_found(found: Difference, changes: SecondNight
         assert came <= {one["_id"] for one in changes.added[resource]}
         edited = {row["record_id"] for row in mine if row["cause"] == "record changed upstream"}
         assert edited == {one["_id"] for one in changes.changed[resource]}
+
+
+def test_what_changed_only_in_scale_is_counted_apart(found: Difference) -> None:
+    every = [row for row in cells(found) if row["column"] is not None]
+    scaled = [row for row in every if row["column"] == "iqm_spread" and row["cause"] == "the whole table"]
+    otherwise = {(row["table"], row["key"]) for row in every if row not in scaled}
+    rows = {(row["table"], row["key"]) for row in scaled} - otherwise
+    counts = found.to_json()["counts"]
+    assert (counts["only_scaled_cells"], counts["only_scaled_rows"]) == (len(scaled), len(rows))
+    assert 0 < len(rows) <= len(scaled) < counts["cells"]
+    told = f"({len(rows):,} of the rows and {len(scaled):,} of the cells only in the scale of iqm_spread)"
+    assert told in headline(found)
+    for table in found.tables:
+        lines = [line for line in summary_lines(found) if line.startswith(f"- `{table.name}`")]
+        told = f"changed, {table.only_scaled_rows:,} of them only in scale"
+        assert (told in lines[0]) == (table.only_scaled_rows > 0)
 
 
 def test_no_cell_of_a_version_contradicts_it(second: Path, tmp_path: Path) -> None:

@@ -25,12 +25,12 @@ from curation.publish.commands import datalad, git
 from curation.store import RecordStore
 from flows.comparing import diff
 from flows.comparison_views import life_lines
-from tests.curation.diff.test_causes import cells
+from tests.curation.diff.test_causes import cells, why
 from tests.support.documents import record, seal
 from tests.support.index import copy, index_of
 from tests.support.page import Page
 from tests.support.pseudonyms import PSEUDONYMS
-from tests.support.tamper import edit_snapshot, flip
+from tests.support.tamper import edit_snapshot, flip, relist
 from tests.support.versions import (
     FIRST,
     LATER,
@@ -310,6 +310,30 @@ def test_life_of_a_record_that_was_deleted_and_of_one_that_was_quarantined(datas
     assert {one.cause for one in second.events if one.what == "row removed"} == {
         "record changed upstream (quarantined now)"
     }
+
+
+@pytest.mark.parametrize(
+    ("letter", "column", "value", "since"),
+    [("d", "cjv", 0.5, TAG), ("7", "iqm_spread", 99.0, LATER_TAG)],
+    ids=["a record that changed upstream", "an image of which all records are the same"],
+)
+def test_life_is_held_to_the_other_table_and_to_the_scale_of_the_whole(
+    dataset: Path, tmp_path: Path, letter: str, column: str, value: float, since: str
+) -> None:
+    """As a comparison of the whole tables is: both find the same without a cause."""
+    shutil.copytree(dataset, tmp_path / "data", symlinks=True)
+    data = tmp_path / "data"
+    git(data, "annex", "unlock", "--quiet", "parquet")
+    flip(data, "T1w_curated", checksum(letter), column, value)
+    relist(data)
+    git(data, "add", ".")
+    git(data, "-c", "user.name=x", "-c", "user.email=x@localhost", "commit", "--quiet", "--amend", "-m", "x")
+    if since == TAG:
+        git(data, "tag", "-d", LATER_TAG)
+    found = compare(open_version(since, data), open_version("HEAD", data))
+    assert why(found, "T1w_curated", checksum(letter), column)[0] == UNEXPLAINED
+    events = life_of_record(checksum(letter), data).stages[-1].events
+    assert [event.cause for event in events if event.column == column] == [UNEXPLAINED]
 
 
 @pytest.mark.parametrize("asked", ["", "xyz", "a" * 31, "A" * 24, "a" * 33])
