@@ -70,11 +70,12 @@ def draw_iqms(
     name = f"iqms-{resource}"
     rows = sum(len(one.spreads) for one in night)
     # Two lines a group need more room than one.
-    with drawing(0.99 * len(night) + (0.22 if before else 0.17) * rows + 0.1) as figure:
+    with drawing(0.99 * len(night) + (0.22 if before else 0.17) * rows + 0.3) as figure:
         panels = figure.subplots(len(night), 1, squeeze=False)[:, 0]
         for axes, one in zip(panels, night, strict=True):
             _draw_distribution(axes, one, before.get(one.column))
-        lay_out(figure, label_width(group for one in night for group in one.spreads), 6, 26, 18, 45)
+        lay_out(figure, label_width(group for one in night for group in one.spreads), 6, 26, 32, 45)
+        _tell_marks(figure, release if before else None)
         said = "; ".join(f"{one.words} ({one.column}) {_middle(one)}" for one in night)
         compared = f" Grey: release {release}." if before else ""
         svg = to_svg(
@@ -88,6 +89,13 @@ def draw_iqms(
     cells = [row for one in night for row in _spread_rows(one, "")]
     cells += [row for one in before.values() for row in _spread_rows(one, f" ({release})")]
     return Figure(name, svg, head, cells)
+
+
+def _tell_marks(figure: MatplotlibFigure, release: str | None) -> None:
+    """What lines, bars and dots are: a figure may be looked at alone."""
+    than = f"; outline and grey: {shown_name(release)}" if release else ""
+    words = f"line: 90 % of images, bar: 50 %, dot: median{than}"
+    figure.text(2 / (72 * WIDTH), 0, words, ha="left", va="bottom", fontsize=7, color=GREY)
 
 
 def _middle(one: Distribution) -> str:
