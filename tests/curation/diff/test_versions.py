@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -132,7 +133,9 @@ def test_content_that_is_not_here_is_named_with_how_to_get_it(dataset: Path, tmp
             compare(open_version(name, clone), open_version(LATER_TAG, dataset))
         ways = re.findall(r"(?:with: )(.*?)(?:, or all |$)", str(told.value))
         assert ("--branch" in ways[0]) == (name == TAG)
-        subprocess.run(f"PATH={Path(sys.executable).parent}:$PATH {ways[0]}", shell=True, check=True, cwd="/")
+        person = {f"GIT_{role}_{what}": "x" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        subprocess.run(ways[0], shell=True, check=True, cwd="/", env={**os.environ, **person, "PATH": path})
         assert compare(open_version(name, clone), open_version(name, dataset)).is_empty
         assert not compare(open_version(name, clone), open_version(LATER_TAG, dataset)).is_empty
 
