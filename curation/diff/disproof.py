@@ -79,7 +79,7 @@ class Shown:
 
         Args:
             column: of the table.
-            which: rows among those that differ.
+            which: the rows that differ in it, by their numbers among those that differ at all.
             cells: what they hold, as texts.
         """
         if column in OF_LEDGER:

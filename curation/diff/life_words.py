@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from curation.diff.life import Event, Life, RecordFate
-from curation.diff.words import told_of
+from curation.diff.words import number_of, told_of
 
 NO_FATE = "no record in the ledgers"
 
@@ -11,7 +11,7 @@ NO_FATE = "no record in the ledgers"
 def verdict(life: Life) -> str:
     """How long the life is, and whether all that happened has a cause."""
     happened = sum(len(stage.events) for stage in life.stages)
-    said = f"{_count(len(life.stages), 'version')}, {_count(happened, 'event')}"
+    said = f"{number_of(len(life.stages), 'version')}, {number_of(happened, 'event')}"
     if life.unexplained:
         files = "look at the files that were changed or are gone"
         why = files if life.strays else "an error of ours, please report it"
@@ -51,7 +51,3 @@ def fate_words(fate: RecordFate) -> str:
 def event_cause(event: Event) -> str:
     """Why something happened, and the rules of repair that did it."""
     return ", ".join(filter(None, [event.cause, event.rule]))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -28,9 +28,9 @@ def headline(difference: Difference) -> str:
         return "No difference."
     differ = "differ" if len(difference.tables) > 1 else "differs"
     return (
-        f"{_count(len(difference.tables), 'table')} of {_tables(difference)} {differ}: "
-        f"{_count(counts.added, 'row')} added, {counts.removed:,} removed, {counts.changed:,} changed in "
-        f"{_count(counts.cells, 'cell')}{_only_scaled(counts.only_scaled_rows, counts.only_scaled_cells)}."
+        f"{number_of(len(difference.tables), 'table')} of {_tables(difference)} {differ}: "
+        f"{number_of(counts.added, 'row')} added, {counts.removed:,} removed, {counts.changed:,} changed in "
+        f"{number_of(counts.cells, 'cell')}{_only_scaled(counts.only_scaled_rows, counts.only_scaled_cells)}."
     )
 
 
@@ -76,7 +76,9 @@ def by_code(difference: Difference) -> str:
 def counted(cause: Cause) -> str:
     """How many changes of which kind, e.g. ``2 rows removed``."""
     what, _, done = cause.kind.partition(" ")
-    return f"{_count(cause.count, what)} {done}" if done else f"{_count(cause.count, 'change')} of {what}"
+    return (
+        f"{number_of(cause.count, what)} {done}" if done else f"{number_of(cause.count, 'change')} of {what}"
+    )
 
 
 def skipped(difference: Difference) -> str:
@@ -84,7 +86,7 @@ def skipped(difference: Difference) -> str:
     parts = []
     if difference.identical:
         parts.append(
-            f"{_count(len(difference.identical), 'table')} skipped as the files are the same "
+            f"{number_of(len(difference.identical), 'table')} skipped as the files are the same "
             f"({', '.join(difference.identical)})"
         )
     if difference.same_values:
@@ -99,9 +101,9 @@ def severe(difference: Difference) -> Iterator[str]:
             causes = ", ".join(
                 f"{one.count:,} {one.cause}" for one in table.row_causes if one.kind == "row removed"
             )
-            yield f"{table.name} lost {_count(table.removed, 'row')}: {causes}"
+            yield f"{table.name} lost {number_of(table.removed, 'row')}: {causes}"
         if table.columns_removed:
-            yield f"{table.name} lost {_count(len(table.columns_removed), 'column')}: {_some(table.columns_removed)}"
+            yield f"{table.name} lost {number_of(len(table.columns_removed), 'column')}: {_some(table.columns_removed)}"
         if table.emptied:
             yield f"{_some(table.emptied)} of {table.name} lost all values"
 
@@ -153,10 +155,10 @@ def columns_words(table: TableDifference) -> Iterator[str]:
     """Columns that came, went or have another type."""
     for what, names in (("new", table.columns_added), ("gone", table.columns_removed)):
         if names:
-            yield f"{_count(len(names), 'column')} {what}: {', '.join(names)}"
+            yield f"{number_of(len(names), 'column')} {what}: {', '.join(names)}"
     if table.columns_retyped:
         retyped = (f"{one.name} ({one.old} to {one.new})" for one in table.columns_retyped)
-        yield f"{_count(len(table.columns_retyped), 'column')} of another type: {', '.join(retyped)}"
+        yield f"{number_of(len(table.columns_retyped), 'column')} of another type: {', '.join(retyped)}"
 
 
 def summary_lines(difference: Difference) -> list[str]:
@@ -255,7 +257,8 @@ def _tables(difference: Difference) -> int:
     return len(difference.tables) + len(difference.identical) + len(difference.same_values)
 
 
-def _count(number: int, what: str) -> str:
+def number_of(number: int, what: str) -> str:
+    """So many of something."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
