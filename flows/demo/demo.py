@@ -154,9 +154,10 @@ def _tell_changes(report: Any, console: Console) -> None:
     if changes is None:  # the log says why
         return
     release = report.published.snapshot["last_release"]["version"]
+    scaled = f", {changes.rescaled:,} cells more only in their scale" if changes.rescaled else ""
     console.print(
         f"Since {release}, over all tables: {changes.added:,} rows added, {changes.removed:,} removed, "
-        f"{changes.changed:,} changed. {changes.verdict}"
+        f"{changes.changed:,} changed{scaled}. {changes.verdict}"
     )
 
 
