@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from curation import errors
-from curation.publish.commands import git
 
 
 def require_writable(outputs: Mapping[str, Path]) -> None:
@@ -68,7 +67,12 @@ def require_no_file_of(outputs: Mapping[str, Path], folders: Iterable[Path]) -> 
 
 
 def _is_of(path: Path, folder: Path) -> bool:
-    if not any((folder / name).exists() for name in (".git", "HEAD")):
+    from curation.diff.version import is_repository
+    from curation.publish.commands import git
+
+    if not is_repository(folder):
         return True
     inside = Path(git(folder, "rev-parse", "--absolute-git-dir").strip())
-    return path.is_relative_to(inside) or bool(git(folder, "ls-files", "--", str(path)))
+    # Of a worktree or submodule, `.git` is a file.
+    own = path.is_relative_to(inside) or path.is_relative_to(folder / ".git")
+    return own or bool(git(folder, "ls-files", "--", str(path)))

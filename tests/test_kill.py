@@ -75,7 +75,7 @@ def test_killed_nights_end_in_the_bytes_of_an_undisturbed_one(
             made = request.getfixturevalue("first_night") / name
             shutil.copytree(made, tmp_path / name, symlinks=True)
     seconds = FIRST_SECONDS if from_nothing else LATER_SECONDS
-    with FastApi(upstream(Random(CHAINS))) as service:
+    with FastApi(upstream(random if from_nothing else Random(CHAINS))) as service:
         command = [sys.executable, "-m", "tests.support.night", service.url, "store", "dataset"]
         killed = 0
         while killed < KILLS:

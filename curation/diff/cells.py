@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.diff.reading import kind, whole
+from curation.tables import moments
 
 CHANGED, APPEARED, DISAPPEARED, ROUNDING = range(4)
 KINDS = ("changed", "appeared", "disappeared", "rounding")
@@ -21,6 +22,7 @@ have nine digits at least, and another order of the same sums changes the last d
 NEAR_ULPS = 4
 """So many units in the last place are rounding, too: next to zero a double has fewer digits."""
 _ISO_8601 = "%Y-%m-%dT%H:%M:%SZ"
+"""Of times that are no whole seconds, with as many digits as they have."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def texts(values: pa.Array) -> pa.Array:
         seconds = values.cast(pa.timestamp("s", values.type.tz), safe=False)
         # Published times are whole seconds; what somebody edited may not be.
         is_whole = pc.all(pc.equal(seconds.cast(values.type), values)).as_py() is not False
-        return pc.strftime(seconds if is_whole else values, format=_ISO_8601)
+        return moments(seconds).cast(pa.string()) if is_whole else pc.strftime(values, format=_ISO_8601)
     return values.cast(pa.string())
 
 

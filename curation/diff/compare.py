@@ -335,7 +335,7 @@ def _notes(a: Version, b: Version) -> Iterator[str]:
     if formats[0] != formats[1]:
         yield f"snapshot.json is of format {formats[0]} in {a.name} and of format {formats[1]} in {b.name}"
     for version in (a, b):
-        for name in ("records", "repairs", "matches", "disagreements"):
+        for name in LEDGERS_READ:
             file = f"audit/{name}.csv"
             if not version.has(file) and file not in (version.snapshot.get("files") or {}):
                 yield f"{version.name} has no {file}: what only that ledger tells has no cause"

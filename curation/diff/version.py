@@ -116,6 +116,11 @@ def open_version(text: str, dataset: Path | None = None) -> Version:
     )
 
 
+def is_repository(folder: Path) -> bool:
+    """Whether a folder is a git repository, bare or not, and not merely in one."""
+    return any((folder / name).exists() for name in (".git", "HEAD"))
+
+
 def require_dataset(dataset: Path) -> None:
     """Check that a folder is a git repository.
 
@@ -124,8 +129,7 @@ def require_dataset(dataset: Path) -> None:
     """
     if not dataset.is_dir():
         raise UsageError(f"{dataset}: no such folder; --dataset is that of the snapshot dataset")
-    # Not one that the folder merely lies in.
-    if not any((dataset / name).exists() for name in (".git", "HEAD")):
+    if not is_repository(dataset):
         raise UsageError(f"{dataset}: no dataset (no git repository); `mriqc-snapshot nightly` makes one")
 
 
@@ -180,7 +184,7 @@ def _of_folder(name: str, folder: Path) -> Version:
         hint = f"; do you mean {above}?" if (above / SNAPSHOT).is_file() else ""
         if (folder / "store.json").is_file():
             hint = "; it is a record store, of which `mriqc-snapshot curate` makes tables"
-        elif (folder / ".git").exists() or (folder / "HEAD").is_file():
+        elif is_repository(folder):
             hint = "; it is a git repository: give it as --dataset, and its tags or commits as versions"
         raise UsageError(
             f"{name}: a folder of another kind: it has no {SNAPSHOT}, as `curate --out` writes it{hint}"

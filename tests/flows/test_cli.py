@@ -233,3 +233,11 @@ def test_a_folder_that_is_a_file_is_named(service: FastApi, tmp_path: Path) -> N
     (tmp_path / "afile").touch()
     done = run("pull", "--api-url", service.url, "--store", "afile/store", cwd=tmp_path)
     assert done.returncode == 1 and "afile" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_help_and_wrong_usage_need_not_wait_for_what_curates() -> None:
+    """Every command imports what it needs when it runs: these take longer than all else of a short one."""
+    heavy = {"pandas", "prefect", "matplotlib", "curation.curate", "curation.diff", "curation.publish"}
+    asked = f"import sys, flows.cli; print(*({heavy!r} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", asked], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr

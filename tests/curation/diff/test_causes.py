@@ -202,53 +202,37 @@ def test_other_code_explains_readings_but_no_other_value_of_an_iqm(pair: Pair, t
         assert why(found, "T1w", checksum("a"), iqm)[0] == UNEXPLAINED
 
 
-def test_another_version_of_a_rule_is_told(pair: Pair, tmp_path: Path) -> None:
+def repair(folder: Path, column: str, value: str | float, rule: str = "echo-time-milliseconds") -> None:
+    """Put a value into a curated cell of image ``a``, and its row into the ledger."""
+    flip(folder, "T1w_curated", checksum("a"), column, value)
+    row = f'"{record_id(1)}","T1w","{checksum("a")}","{column}","other","{value}","{rule}","x","high"\n'
+    edit_lines(folder / "audit" / "repairs.csv", lambda lines: [*lines, row])
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        ("echo-time-milliseconds", "echo-time-milliseconds", "version 2026.11.25 to 2026.12.01"),
+        # Of another rule it is no later version.
+        ("only-element", "echo-time-milliseconds", "version 2026.12.01"),
+    ],
+)
+def test_another_version_of_a_rule_is_told(
+    pair: Pair, tmp_path: Path, before: str, now: str, told: str
+) -> None:
     shutil.copytree(pair.b, tmp_path / "before")
-    for folder, value, version in (
-        (tmp_path / "before", "12.0", "2026.11.25"),
-        (pair.b, "0.012", "2026.12.01"),
-    ):
-        flip(folder, "T1w_curated", checksum("a"), "bids_meta_EchoTime", float(value))
-        cell = f'"{record_id(1)}","T1w","{checksum("a")}","bids_meta_EchoTime"'
-        row = f'{cell},"1","{value}","echo-time-milliseconds","x","high"\n'
-        edit_lines(folder / "audit" / "repairs.csv", lambda lines, row=row: [*lines, row])
-        rules = {"echo-time-milliseconds": version}
-        edit_snapshot(folder, lambda said, rules=rules: said["rules"].update(rules))
+    repair(tmp_path / "before", "bids_meta_EchoTime", 12.0, before)
+    repair(pair.b, "bids_meta_EchoTime", 0.012, now)
+    edit_snapshot(pair.b, lambda said: said["rules"].update({now: "2026.12.01"}))
     edit_snapshot(pair.b, lambda said: said["versions"].update(rules="others"))
-    assert why(between(tmp_path / "before", pair.b), "T1w_curated", checksum("a"), "bids_meta_EchoTime") == (
-        "repair rule",
-        "another result, as rules changed, version 2026.11.25 to 2026.12.01",
-        "echo-time-milliseconds",
-    )
-
-
-def test_a_rule_that_another_took_the_place_of_has_no_later_version(pair: Pair, tmp_path: Path) -> None:
-    shutil.copytree(pair.b, tmp_path / "before")
-    for folder, value, rule in (
-        (tmp_path / "before", "12.0", "echo-time-milliseconds"),
-        (pair.b, "0.012", "only-element"),
-    ):
-        flip(folder, "T1w_curated", checksum("a"), "bids_meta_EchoTime", float(value))
-        cell = f'"{record_id(1)}","T1w","{checksum("a")}","bids_meta_EchoTime"'
-        row = f'{cell},"1","{value}","{rule}","x","high"\n'
-        edit_lines(folder / "audit" / "repairs.csv", lambda lines, row=row: [*lines, row])
-    edit_snapshot(pair.b, lambda said: said["rules"].update({"only-element": "2026.12.01"}))
-    assert why(between(tmp_path / "before", pair.b), "T1w_curated", checksum("a"), "bids_meta_EchoTime") == (
-        "repair rule",
-        "another result, version 2026.12.01",
-        "only-element",
-    )
+    cause = why(between(tmp_path / "before", pair.b), "T1w_curated", checksum("a"), "bids_meta_EchoTime")
+    assert cause == ("repair rule", f"another result, as rules changed, {told}", now)
 
 
 def test_a_rule_that_a_version_does_not_know_explains_nothing(pair: Pair, tmp_path: Path) -> None:
     shutil.copytree(pair.b, tmp_path / "before")
-    for number, (column, rule) in enumerate(
-        {"bids_meta_FlipAngle": "no-such-rule", "bids_meta_EchoTime": "echo-time-milliseconds"}.items()
-    ):
-        value = 12.5 + number
-        flip(pair.b, "T1w_curated", checksum("a"), column, value)
-        row = f'"{record_id(1)}","T1w","{checksum("a")}","{column}","1","{value}","{rule}","x","high"\n'
-        edit_lines(pair.b / "audit" / "repairs.csv", lambda lines, row=row: [*lines, row])
+    repair(pair.b, "bids_meta_FlipAngle", 12.5, "no-such-rule")
+    repair(pair.b, "bids_meta_EchoTime", 13.5)
     # And where it is the first of the two that has such a rule.
     for found in (between(tmp_path / "before", pair.b), between(pair.b, tmp_path / "before")):
         assert why(found, "T1w_curated", checksum("a"), "bids_meta_FlipAngle")[0] == UNEXPLAINED
@@ -257,12 +241,8 @@ def test_a_rule_that_a_version_does_not_know_explains_nothing(pair: Pair, tmp_pa
 
 def test_repair_with_its_row_is_explained_and_what_is_derived_of_it_too(pair: Pair, tmp_path: Path) -> None:
     shutil.copytree(pair.b, tmp_path / "before")
-    repairs = {"bids_meta_Manufacturer": "acme", "bids_meta_ManufacturersModelName": "acme-1"}
-    for column, value in repairs.items():
-        flip(pair.b, "T1w_curated", checksum("a"), column, value)
-        cell = f'"{record_id(1)}","T1w","{checksum("a")}","{column}"'
-        row = f'{cell},"other","{value}","echo-time-milliseconds","x","high"\n'
-        edit_lines(pair.b / "audit" / "repairs.csv", lambda lines, row=row: [*lines, row])
+    repair(pair.b, "bids_meta_Manufacturer", "acme")
+    repair(pair.b, "bids_meta_ManufacturersModelName", "acme-1")
     flip(pair.b, "T1w_curated", checksum("a"), "manufacturer", None)
     flip(pair.b, "T1w_curated", checksum("a"), "flags", "unknown_manufacturer unknown_scanner_model")
     edit_snapshot(pair.b, lambda said: said["versions"].update(rules="others"))

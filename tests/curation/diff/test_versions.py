@@ -361,9 +361,11 @@ def test_life_goes_on_to_a_commit_of_a_person(dataset: Path, tmp_path: Path) -> 
     assert ("T1w", "cjv", "0.9876", UNEXPLAINED) in [(e.where, e.column, e.new, e.cause) for e in events]
 
 
-def test_life_that_no_version_has(dataset: Path) -> None:
+@pytest.mark.parametrize("asked", ["f" * 31 + "0", "0" * 24, '"sub-01.person"'])
+def test_life_that_no_version_has(dataset: Path, asked: str) -> None:
+    """Also of an id that is no ObjectId, as ``audit/records`` shows it."""
     with pytest.raises(UsageError, match="in none of 3 version"):
-        life_of_record("f" * 31 + "0", dataset)
+        life_of_record(asked, dataset)
 
 
 def test_tags_without_tables_are_left_out(dataset: Path, tmp_path: Path) -> None:
